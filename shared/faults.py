@@ -4,7 +4,7 @@ A fault is a product: its message says what happened, its hint says what to do.
 Runs on Python 3.6+ with the standard library only, on the host and in every environment.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 
 class Kind(NamedTuple):
@@ -15,7 +15,7 @@ class Kind(NamedTuple):
     hint: str
 
 
-FAULTS = {
+FAULTS: Dict[str, Kind] = {
     # bad input or configuration
     "bad-option": Kind(2, 422, "Run `invoke convert --help` for the options."),
     "model-missing": Kind(2, 422, "Check the path that --model (or rkforge.yaml) names."),
@@ -62,7 +62,7 @@ FAULTS = {
     "timeout": Kind(8, 504, "Raise --timeout, or use fewer images or --algorithm normal."),
     "cancelled": Kind(130, 499, "Nothing was changed. Run again when ready."),
     "internal": Kind(1, 500, "This is a bug in rkforge: please report it with the log."),
-}  # type: Dict[str, Kind]
+}
 
 
 class Fault(Exception):
@@ -76,23 +76,22 @@ class Fault(Exception):
         log_tail: the last lines of that log.
     """
 
-    def __init__(self, code, message, hint="", log=None, log_tail=()):
-        # type: (str, str, str, Optional[str], Any) -> None
+    def __init__(
+        self, code: str, message: str, hint: str = "", log: Optional[str] = None, log_tail: Sequence[str] = ()
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint or FAULTS[code].hint
         self.log = log
-        self.log_tail = list(log_tail)  # type: List[str]
+        self.log_tail: List[str] = list(log_tail)
 
     @property
-    def exit_status(self):
-        # type: () -> int
+    def exit_status(self) -> int:
         """The process exit status that belongs to this fault's code."""
         return FAULTS[self.code].exit_status
 
-    def to_json(self):
-        # type: () -> Dict[str, Any]
+    def to_json(self) -> Dict[str, Any]:
         """A JSON object with code, message, hint, log and log_tail."""
         return {
             "code": self.code,
@@ -103,7 +102,6 @@ class Fault(Exception):
         }
 
     @classmethod
-    def from_json(cls, data):
-        # type: (Dict[str, Any]) -> Fault
+    def from_json(cls, data: Dict[str, Any]) -> "Fault":
         """The fault that `to_json` wrote."""
         return cls(data["code"], data["message"], data["hint"], data["log"], data["log_tail"])
