@@ -1,0 +1,141 @@
+"""What the host and the environments say to each other: one job directory, described by these records.
+
+    job.json      Job, written by the host
+    in/           the model, the calibration images and their list, the held-out inputs
+    events.jsonl  one Event a line, appended by the harness and by the child
+    log.txt       everything the vendor's toolkit printed
+    out/          the artefact and the simulator's outputs; appears by a rename, never half-written
+    result.json   Result, written last by the harness
+
+All paths inside the records are relative to the job directory.
+"""
+
+import json
+import os
+from typing import Any, Dict, List, NamedTuple, Optional
+
+CONTRACT = 1
+"""Raised whenever a record below changes; images carry it as a label and the host refuses another."""
+
+STAGES = ("prepare", "load", "quantize", "build", "check", "write")
+
+
+class Job(NamedTuple):
+    """One conversion for one chip, complete: the environment needs nothing else."""
+
+    contract: int
+    chip: str
+    toolkit_version: str
+    model: str
+    config: Dict[str, Any]
+    """Keyword arguments of the toolkit's `config`, target_platform included."""
+    quantize: bool
+    dataset: Optional[str]
+    """The calibration list, or None when nothing is quantized."""
+    heldout: List[str]
+    """One .npy per model input, shape (images, *input shape without batch); NHWC uint8 for images."""
+    artifact: str
+    """File name of the result."""
+    timeout_s: float
+    memory_bytes: int
+    """Resident memory above which the job is stopped; 0 for no limit."""
+
+
+class Event(NamedTuple):
+    """A stage that began, or progress within it (`done` of `total`; both 0 when it cannot be counted)."""
+
+    time: float
+    stage: str
+    text: str
+    done: int
+    total: int
+
+
+class Artifact(NamedTuple):
+    """The .rknn file a job made, as read back from its own bytes."""
+
+    file: str
+    size: int
+    sha256: str
+    canonical_digest: Optional[str]
+    masked_bytes: int
+    platform: str
+    toolkit_version: str
+
+
+class Result(NamedTuple):
+    """How a job ended. `fault` is None exactly when `artifact` is there."""
+
+    artifact: Optional[Artifact]
+    simulated: List[str]
+    """One .npy per model output, shape (images, *output shape); empty when nothing was simulated."""
+    retries: List[Dict[str, Any]]
+    """Changes to `config` that a failed attempt asked for: [{"reason": ..., "config": {...}}]."""
+    warnings: List[str]
+    environment: Dict[str, Any]
+    """Python, packages and process settings that the result depends on."""
+    peak_memory_bytes: int
+    durations_s: Dict[str, float]
+    fault: Optional[Dict[str, Any]]
+
+
+def write_json(path: str, data: Any) -> None:
+    """Write `data` as JSON so that a reader sees the old file or the new one, nothing between."""
+    beside = path + ".tmp"
+    with open(beside, "w", encoding="utf-8") as stream:
+        json.dump(data, stream, indent=1, sort_keys=True, ensure_ascii=False)
+        stream.write("\n")
+    os.replace(beside, path)
+
+
+def read_json(path: str) -> Any:
+    """The JSON document in `path`; OSError or ValueError as they come."""
+    with open(path, encoding="utf-8") as stream:
+        return json.load(stream)
+
+
+def write_job(path: str, job: Job) -> None:
+    """Write job.json."""
+    write_json(path, job._asdict())
+
+
+def read_job(path: str) -> Job:
+    """Read job.json; ValueError when it is not a job of this contract."""
+    data = read_json(path)
+    if not isinstance(data, dict) or data.get("contract") != CONTRACT:
+        raise ValueError("%s is not a job of contract %d" % (path, CONTRACT))
+    return _record(Job, data)
+
+
+def write_result(path: str, result: Result) -> None:
+    """Write result.json."""
+    data = dict(result._asdict())
+    data["artifact"] = result.artifact and dict(result.artifact._asdict())
+    write_json(path, data)
+
+
+def read_result(path: str) -> Result:
+    """Read result.json; ValueError when it is not a result."""
+    data = read_json(path)
+    result: Result = _record(Result, data)
+    if result.artifact is not None:
+        result = result._replace(artifact=_record(Artifact, data["artifact"]))
+    return result
+
+
+def append_event(path: str, event: Event) -> None:
+    """Append one line to events.jsonl; a short write to a file opened for appending stays whole."""
+    with open(path, "a", encoding="utf-8") as stream:
+        stream.write(json.dumps(event._asdict(), ensure_ascii=False) + "\n")
+
+
+def read_event(line: str) -> Event:
+    """The event in one line of events.jsonl; ValueError when it is none."""
+    event: Event = _record(Event, json.loads(line))
+    return event
+
+
+def _record(kind: Any, data: Dict[str, Any]) -> Any:
+    if not isinstance(data, dict) or set(data) != set(kind._fields):
+        raise ValueError("expected a %s with %s" % (kind.__name__, ", ".join(kind._fields)))
+    return kind(**data)

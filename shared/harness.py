@@ -1,0 +1,322 @@
+"""Runs jobs inside an environment so that nothing the vendor's code does can lose one.
+
+A vendor build may abort, call exit(), eat all memory, hang, or print an error and return 0. So the
+harness itself imports no vendor code: it keeps a fork server that has imported the toolkit once,
+forks a child per attempt, watches its log, time and memory, and judges the attempt by the file it
+left. What differs between toolkits comes in as a `Toolkit`; all else is here, once.
+
+    python -m toolkit2 [--jobs N] JOB_DIR [JOB_DIR ...]
+"""
+
+import argparse
+import ctypes
+import json
+import multiprocessing
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+from shared import contract
+from shared.contract import Artifact, Event, Job, Result
+from shared.faults import Fault
+
+ADDR_NO_RANDOMIZE = 0x0040000
+POLL_S = 0.05
+LOG_TAIL_LINES = 15
+SETTLED = "RKFORGE_SETTLED"
+
+
+class Retry(NamedTuple):
+    """A change to the job's `config` with which a failed attempt may succeed."""
+
+    reason: str
+    config: Dict[str, Any]
+
+
+class Toolkit(NamedTuple):
+    """What the harness needs to know of a toolkit. Only `convert` may import vendor code."""
+
+    module: str
+    """Module with `convert(job, directory, enter, save)`, run in the child with the job directory as
+    current directory: exports to `directory`, calls `enter(stage)` as it goes, and `save(**facts)`."""
+    environment: Dict[str, str]
+    """Variables that must be set before the toolkit's process starts."""
+    progress: Callable[[str], Optional[Event]]
+    """One line of the log -> an event, if it marks progress."""
+    retry: Callable[[Job, str], Optional[Retry]]
+    """The log of a failed attempt -> what to change, if the toolkit itself suggests something."""
+    classify: Callable[[str, Optional[str]], Optional[Fault]]
+    """The log of a failed attempt and its exception's text -> the fault a person should see."""
+    verify: Callable[[Job, str], Artifact]
+    """Reads the exported file back; raises a Fault when it is not what the job asked for."""
+    warnings: Callable[[str], List[str]]
+    """The log of a successful attempt -> lines worth repeating in the report."""
+
+
+def main(toolkit: Toolkit, argv: List[str]) -> int:
+    """Run the jobs named on the command line; 0 when each has a result, good or bad."""
+    parser = argparse.ArgumentParser(prog="python -m " + toolkit.module.split(".")[0])
+    parser.add_argument("--jobs", type=int, default=1, help="how many to run at once (default 1)")
+    parser.add_argument("job", nargs="+", help="a job directory")
+    options = parser.parse_args(argv)
+    aslr_off = settle(toolkit, argv)
+    signal.signal(signal.SIGTERM, _stop)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([toolkit.module])
+    first = context.Process(target=int)  # the first fork leaves traces in the server's memory
+    first.start()
+    first.join()
+    cpus = sorted(os.sched_getaffinity(0))
+    free = list(range(max(1, options.jobs)))
+
+    def run_next(job_dir: str) -> None:
+        slot = free.pop()
+        try:
+            run(toolkit, context, os.path.abspath(job_dir), cpus[slot % len(cpus)], aslr_off)
+        finally:
+            free.append(slot)
+
+    with ThreadPoolExecutor(len(free)) as pool:
+        for done in [pool.submit(run_next, job_dir) for job_dir in options.job]:
+            done.result()
+    return 0
+
+
+def _stop(number: int, frame: Any) -> None:
+    for child in multiprocessing.active_children():
+        os.kill(child.pid or 0, signal.SIGKILL)
+    os._exit(128 + number)
+
+
+def settle(toolkit: Toolkit, argv: List[str]) -> bool:
+    """Start this process anew with a fixed environment and, where allowed, fixed addresses.
+
+    The toolkit leaks uninitialised memory into its files; the same addresses leave the same bytes.
+    Returns whether address randomisation is off (a container's seccomp profile may refuse that).
+    """
+    libc = ctypes.CDLL(None)
+    persona = libc.personality(ctypes.c_ulong(0xFFFFFFFF))
+    if os.environ.get(SETTLED):
+        return bool(persona & ADDR_NO_RANDOMIZE)
+    libc.personality(ctypes.c_ulong(persona | ADDR_NO_RANDOMIZE))
+    kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
+    fixed = {
+        "HOME": tempfile.gettempdir(),
+        "LANG": "C.UTF-8",
+        "PYTHONHASHSEED": "0",
+        # the fork server finds its modules by this variable only
+        "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+        SETTLED: "1",
+    }
+    command = [sys.executable, "-u", "-m", toolkit.module.split(".")[0], *argv]
+    os.execve(sys.executable, command, {**kept, **fixed, **toolkit.environment})
+
+
+def run(toolkit: Toolkit, context: Any, job_dir: str, cpu: int, aslr_off: bool) -> None:
+    """Run one job to its result.json; every failure becomes a fault in it."""
+    started = time.time()
+    attempt: Dict[str, Any] = {}
+    retries: List[Dict[str, Any]] = []
+    watch = Watch(job_dir, toolkit.progress)
+    artifact = None
+    fault = None
+    try:
+        job = contract.read_job(os.path.join(job_dir, "job.json"))
+        while True:
+            number = len(retries) + 1
+            artifact, attempt, fault = _attempt(toolkit, context, job_dir, job, number, cpu, watch)
+            again = None if artifact else toolkit.retry(job, watch.text)
+            if again is None or fault is None or fault.code in ("timeout", "out-of-memory"):
+                break
+            retries.append({"reason": again.reason, "config": again.config})
+            job = job._replace(config={**job.config, **again.config})
+            watch.event("load", "again: " + again.reason)
+    except (OSError, ValueError) as error:
+        fault = Fault("internal", "cannot run %s: %s" % (job_dir, error))
+    except Fault as error:
+        fault = error
+    if fault is not None:
+        artifact = None
+        fault.log = "log.txt"
+        fault.log_tail = fault.log_tail or watch.tail()
+    environment = attempt.get("environment", {})
+    environment.update({"machine": platform.machine(), "addresses_fixed": aslr_off})
+    result = Result(
+        artifact=artifact,
+        simulated=attempt.get("simulated", []) if artifact else [],
+        retries=retries,
+        warnings=(attempt.get("warnings", []) + toolkit.warnings(watch.text)) if artifact else [],
+        environment=environment,
+        peak_memory_bytes=watch.peak,
+        durations_s={**attempt.get("durations_s", {}), "total": round(time.time() - started, 3)},
+        fault=fault.to_json() if fault else None,
+    )
+    contract.write_result(os.path.join(job_dir, "result.json"), result)
+
+
+def _attempt(
+    toolkit: Toolkit, context: Any, job_dir: str, job: Job, number: int, cpu: int, watch: "Watch"
+) -> Any:
+    """One child from start to end: (artifact or None, what the child reported, fault or None)."""
+    directory = os.path.join(job_dir, "out.%d" % number)
+    os.makedirs(directory, exist_ok=True)
+    watch.begin()
+    child = context.Process(target=_child, args=(toolkit.module, job_dir, job, number, cpu))
+    child.start()
+    fault = watch.until_end(child, job)
+    report_path = os.path.join(directory, "attempt.json")
+    attempt = contract.read_json(report_path) if os.path.exists(report_path) else {}
+    exported = attempt.get("exported", False)
+    if fault is None and (child.exitcode != 0 or not attempt.get("finished", False)):
+        fault = _explain(toolkit, child.exitcode, attempt.get("error"), watch.text)
+    if exported and "finished" not in attempt and fault is not None:
+        attempt["warnings"] = ["the simulator failed, the file was not compared: " + fault.message]
+        fault = None
+    if fault is not None:
+        return None, attempt, fault
+    try:
+        artifact = toolkit.verify(job, os.path.join(directory, job.artifact))
+    except Fault as invalid:
+        return None, attempt, toolkit.classify(watch.text, None) or invalid
+    final = os.path.join(job_dir, "out")
+    shutil.rmtree(final, ignore_errors=True)
+    os.rename(directory, final)
+    return artifact, attempt, None
+
+
+def _explain(toolkit: Toolkit, exitcode: int, error: Optional[str], log: str) -> Fault:
+    known = toolkit.classify(log, error)
+    if known is not None:
+        return known
+    if exitcode == -signal.SIGKILL:
+        return Fault("out-of-memory", "the system killed the toolkit, most likely because memory ran out")
+    if exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        return Fault("toolkit-crashed", "the toolkit crashed with %s" % name)
+    if error is None:
+        return Fault("toolkit-crashed", "the toolkit ended the process with exit status %d" % exitcode)
+    return Fault("toolkit-refused", error)
+
+
+class Watch:
+    """Follows a child's log, time and memory, and writes the job's events."""
+
+    def __init__(self, job_dir: str, progress: Callable[[str], Optional[Event]]) -> None:
+        self.log = os.path.join(job_dir, "log.txt")
+        self.events = os.path.join(job_dir, "events.jsonl")
+        self.progress = progress
+        self.peak = 0
+        self.text = ""
+        self._start = 0
+        self._partial = ""
+        self._read = 0
+        self._last: Optional[Event] = None
+
+    def begin(self) -> None:
+        """Start a new attempt: what the log holds by now belongs to the earlier one."""
+        self._start = self._read = os.path.getsize(self.log) if os.path.exists(self.log) else 0
+        self.text = self._partial = ""
+
+    def event(self, stage: str, text: str = "", done: int = 0, total: int = 0) -> None:
+        """Append an event."""
+        contract.append_event(self.events, Event(time.time(), stage, text, done, total))
+
+    def until_end(self, child: Any, job: Job) -> Optional[Fault]:
+        """Wait for the child; stop it, and say why, when it passes the job's time or memory."""
+        deadline = time.time() + job.timeout_s
+        fault = None
+        while child.is_alive():
+            child.join(POLL_S)
+            self._follow()
+            resident = _resident_bytes(child.pid)
+            self.peak = max(self.peak, resident)
+            if time.time() > deadline:
+                fault = Fault("timeout", "not finished after %g s" % job.timeout_s)
+            elif job.memory_bytes and resident > job.memory_bytes:
+                fault = Fault("out-of-memory", "the toolkit used more than %d MB" % (job.memory_bytes >> 20))
+            if fault is not None:
+                os.kill(child.pid, signal.SIGKILL)
+                child.join()
+                break
+        self._follow()
+        self.text += self._partial
+        return fault
+
+    def tail(self) -> List[str]:
+        """The last lines of this attempt's log, without progress bars."""
+        lines = [line.rstrip() for line in self.text.splitlines() if line.strip()]
+        return [line for line in lines if self.progress(line) is None][-LOG_TAIL_LINES:]
+
+    def _follow(self) -> None:
+        if not os.path.exists(self.log):
+            return
+        with open(self.log, "rb") as stream:
+            stream.seek(self._read)
+            data = stream.read()
+        self._read += len(data)
+        lines = (self._partial + data.decode("utf-8", "replace").replace("\r", "\n")).split("\n")
+        self._partial = lines.pop()
+        self.text += "".join(line + "\n" for line in lines)
+        marks = [event for event in map(self.progress, lines) if event is not None]
+        if marks and marks[-1] != self._last:
+            self._last = marks[-1]
+            self.event(*marks[-1][1:])
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        with open("/proc/%d/statm" % pid) as stream:
+            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
+def _child(module: str, job_dir: str, job: Job, number: int, cpu: int) -> None:
+    """The forked child: vendor code runs here and nowhere else."""
+    os.chdir(job_dir)
+    log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.sched_setaffinity(0, {cpu})
+    directory = "out.%d" % number
+    report: Dict[str, Any] = {}
+    times: Dict[str, float] = {}
+    begun = [("", time.time())]
+
+    def enter(stage: str) -> None:
+        now = time.time()
+        name, since = begun[-1]
+        if name:
+            times[name] = round(now - since, 3)
+        begun.append((stage, now))
+        if stage:
+            contract.append_event("events.jsonl", Event(now, stage, "", 0, 0))
+
+    def save(**what: Any) -> None:
+        report.update(what)
+        contract.write_json(os.path.join(directory, "attempt.json"), report)
+
+    try:
+        __import__(module, fromlist=["convert"]).convert(job, directory, enter, save)
+        enter("")
+        save(finished=True, durations_s=times)
+    except BaseException as error:
+        traceback.print_exc()
+        save(error=_last_line(error))
+        sys.stderr.flush()
+        os._exit(3)
+
+
+def _last_line(error: BaseException) -> str:
+    """The toolkit raises errors whose text is a whole traceback; its last line is the cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip(" =-")]
+    return lines[-1] if lines else type(error).__name__

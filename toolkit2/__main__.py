@@ -1,0 +1,29 @@
+"""`python -m toolkit2 [--jobs N] JOB_DIR [JOB_DIR ...]`"""
+
+import sys
+
+from shared import harness
+from toolkit2 import artifact, logs
+
+ENVIRONMENT = {
+    # one thread, so that sums round alike everywhere; calibration uses one anyway
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # bars without times or rates: the same text, and so the same allocations, in every run
+    "TQDM_BAR_FORMAT": "{desc}{n_fmt}/{total_fmt}",
+    "TQDM_MININTERVAL": "0",
+    "TQDM_MINITERS": "1",
+}
+
+TOOLKIT = harness.Toolkit(
+    module="toolkit2.convert",
+    environment=ENVIRONMENT,
+    progress=logs.progress,
+    retry=logs.retry,
+    classify=logs.classify,
+    verify=artifact.verify,
+    warnings=logs.warnings,
+)
+
+if __name__ == "__main__":
+    sys.exit(harness.main(TOOLKIT, sys.argv[1:]))

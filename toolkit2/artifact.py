@@ -1,0 +1,34 @@
+"""Judges the file that the toolkit exported by its bytes, not by the return code."""
+
+import hashlib
+
+from shared import digest, rknn_file
+from shared.contract import Artifact, Job
+from shared.faults import Fault
+
+
+def verify(job: Job, path: str) -> Artifact:
+    """The artefact in `path`; Fault artifact-invalid when it is not for the job's chip and version."""
+    try:
+        parsed = rknn_file.read(path)
+    except Fault as fault:
+        raise Fault("artifact-invalid", "the toolkit left no usable file: " + fault.message)
+    if parsed.platform != job.chip:
+        raise Fault("artifact-invalid", "the toolkit wrote a file for %s, not %s" % (parsed.platform, job.chip))
+    if parsed.toolkit_version != job.toolkit_version:
+        raise Fault(
+            "artifact-invalid",
+            "the file is from toolkit %s, not %s" % (parsed.toolkit_version, job.toolkit_version),
+        )
+    with open(path, "rb") as stream:
+        data = stream.read()
+    canonical = digest.canonical(data)
+    return Artifact(
+        file=job.artifact,
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        canonical_digest=canonical.hexdigest,
+        masked_bytes=canonical.masked_bytes,
+        platform=parsed.platform,
+        toolkit_version=parsed.toolkit_version,
+    )

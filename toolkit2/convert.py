@@ -1,0 +1,77 @@
+"""One conversion with rknn-toolkit2: config, load, build, export, simulate.
+
+The only module that imports the vendor's code. Return codes are checked everywhere: some failures
+raise, some return -1, and `export_rknn` after a failed build would write an older model.
+"""
+
+import os
+import sys
+from importlib import metadata
+from typing import Any, Callable, Dict
+
+import numpy
+import torch
+from rknn.api import RKNN
+
+from shared.contract import Job
+
+
+class Refused(RuntimeError):
+    """A call of the toolkit returned an error code."""
+
+
+def convert(job: Job, directory: str, enter: Callable[[str], None], save: Callable[..., None]) -> None:
+    """Convert `job` into `directory`; the harness explains whatever is raised here."""
+    save(environment=environment())
+    rknn = RKNN()
+    try:
+        enter("load")
+        _check("config", rknn.config(**job.config))
+        _check("load_onnx", rknn.load_onnx(model=job.model))
+        enter("quantize" if job.quantize else "build")
+        try:
+            _check("build", rknn.build(do_quantization=job.quantize, dataset=job.dataset))
+        finally:
+            _refuse_touched_torch()
+        enter("write")
+        _check("export_rknn", rknn.export_rknn(os.path.join(directory, job.artifact)))
+        save(exported=True)
+        if job.heldout:
+            enter("check")
+            save(simulated=simulate(rknn, job, directory))
+    finally:
+        rknn.release()
+
+
+def simulate(rknn: Any, job: Job, directory: str) -> list[str]:
+    """Run the built model on the held-out inputs; one .npy per output, shape (images, *output shape)."""
+    _check("init_runtime", rknn.init_runtime())
+    arrays = [numpy.load(path) for path in job.heldout]
+    layouts = ["nhwc" if array.dtype == numpy.uint8 else "nchw" for array in arrays]
+    runs = [
+        rknn.inference(inputs=[array[index : index + 1] for array in arrays], data_format=layouts)
+        for index in range(len(arrays[0]))
+    ]
+    names = []
+    for number, outputs in enumerate(zip(*runs)):
+        names.append("simulated.%d.npy" % number)
+        numpy.save(os.path.join(directory, names[-1]), numpy.stack(outputs))
+    return names
+
+
+def environment() -> Dict[str, Any]:
+    """The interpreter and the packages that the result depends on."""
+    packages = {dist.metadata["Name"].lower(): dist.version for dist in metadata.distributions()}
+    return {"python": sys.version.split()[0], "packages": dict(sorted(packages.items()))}
+
+
+def _check(call: str, code: int) -> None:
+    if code != 0:
+        raise Refused("%s returned %d" % (call, code))
+
+
+def _refuse_touched_torch() -> None:
+    """In the slim variant torch is a stand-in; a build that reached for more than it has is worthless."""
+    touched = getattr(torch, "rkforge_touched", list)()
+    if touched:
+        raise Refused("torch-needed: " + ", ".join(touched))

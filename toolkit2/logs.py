@@ -1,0 +1,97 @@
+"""What rknn-toolkit2's log means: progress, suggestions, causes of failure, lines worth repeating.
+
+The log is for people, not for machines, but it is regular once its colours are gone. Patterns were
+taken from runs of versions 2.2.0 to 2.5.0; see docs/measurements.
+"""
+
+import re
+from typing import List, NamedTuple, Optional
+
+from shared.contract import Event, Job
+from shared.faults import Fault
+from shared.harness import Retry
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+QUANTIZING = re.compile(r"^I (Quantizating|MmseQuant)[^/]*?(\d+)/(\d+)")
+BUILDING = re.compile(r"^I rknn building \.\.\.")
+DISABLE_RULES = re.compile(r"disable_rules=\[([^\]]+)\]")
+
+
+class Cause(NamedTuple):
+    """A pattern of the log and the fault it stands for; `{0}` in the message is the first group."""
+
+    pattern: str
+    code: str
+    message: str
+    hint: str
+
+
+CAUSES = (
+    Cause(r"torch-needed: (.*)", "torch-needed", "the toolkit needed PyTorch for this graph ({0})", ""),
+    Cause(
+        r"No space left on device",
+        "disk-full",
+        "the disk ran full while the toolkit worked",
+        "",
+    ),
+    Cause(
+        r"Unsupport onnx opset (\d+), need <= (\d+)",
+        "model-opset",
+        "the model has opset {0}, this toolkit reads up to {1}",
+        "",
+    ),
+    Cause(
+        r"No lowering found for: .*node type = (\w+)",
+        "toolkit-op",
+        "the NPU has no implementation of operator {0}",
+        "",
+    ),
+    Cause(r"std::bad_alloc|MemoryError|Cannot allocate memory", "out-of-memory", "the toolkit ran out of memory", ""),
+    Cause(
+        r"(?:quantized_dtype|do_quantization) ?= ?'?(\S+?)'? not support|not support do_quantization = False",
+        "dtype-unsupported",
+        "the toolkit refuses this dtype for the chip",
+        "",
+    ),
+)
+
+WARNINGS = re.compile(r"^E (?!RKNN: .*Unkown op target: 0)|^W RKNN: ")
+
+
+def progress(line: str) -> Optional[Event]:
+    """The stage, and the count within it, that a line of the log shows."""
+    line = COLOUR.sub("", line)
+    count = QUANTIZING.match(line)
+    if count:
+        return Event(0.0, "quantize", "tensors", int(count.group(2)), int(count.group(3)))
+    if BUILDING.match(line):
+        return Event(0.0, "build", "", 0, 0)
+    return None
+
+
+def retry(job: Job, log: str) -> Optional[Retry]:
+    """Leave out the fuse rules that the toolkit says it failed in, unless they are left out already."""
+    if "torch-needed" in log:
+        return None
+    disabled = list(job.config.get("disable_rules", []))
+    named = [name.strip(" '\"") for found in DISABLE_RULES.findall(COLOUR.sub("", log)) for name in found.split(",")]
+    new = [name for name in dict.fromkeys(named) if name not in disabled]
+    if not new:
+        return None
+    return Retry("fuse rule %s failed" % ", ".join(new), {"disable_rules": disabled + new})
+
+
+def classify(log: str, error: Optional[str]) -> Optional[Fault]:
+    """The fault that the log of a failed attempt stands for, if a known pattern tells."""
+    text = COLOUR.sub("", log) + "\n" + (error or "")
+    for cause in CAUSES:
+        found = re.search(cause.pattern, text)
+        if found:
+            return Fault(cause.code, cause.message.format(*found.groups()), cause.hint)
+    return None
+
+
+def warnings(log: str) -> List[str]:
+    """Distinct error and warning lines of a build that the toolkit called successful."""
+    lines = [COLOUR.sub("", line).strip() for line in log.splitlines()]
+    return list(dict.fromkeys(line for line in lines if WARNINGS.match(line)))
