@@ -104,7 +104,8 @@ def read_job(path: str) -> Job:
     data = read_json(path)
     if not isinstance(data, dict) or data.get("contract") != CONTRACT:
         raise ValueError("%s is not a job of contract %d" % (path, CONTRACT))
-    return _record(Job, data)
+    job: Job = _record(Job, data)
+    return job
 
 
 def write_result(path: str, result: Result) -> None:

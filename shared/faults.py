@@ -46,7 +46,9 @@ FAULTS: Dict[str, Kind] = {
     "python-missing": Kind(4, 503, "Install Python 3.10, 3.11 or 3.12, or use --engine docker."),
     "environment-missing": Kind(5, 503, "Run `invoke build`."),
     "environment-outdated": Kind(5, 503, "Run `invoke build`."),
-    "environment-build": Kind(5, 503, "Read the build log named above; `invoke doctor` checks disk and network."),
+    "environment-build": Kind(
+        5, 503, "Read the build log named above; `invoke doctor` checks disk and network."
+    ),
     # the vendor toolkit
     "toolkit-refused": Kind(6, 500, "Read the log's last lines above."),
     "toolkit-crashed": Kind(6, 500, "Try another --dtype or --toolkit-version."),

@@ -10,7 +10,6 @@ left. What differs between toolkits comes in as a `Toolkit`; all else is here, o
 
 import argparse
 import ctypes
-import json
 import multiprocessing
 import os
 import platform
@@ -89,7 +88,7 @@ def main(toolkit: Toolkit, argv: List[str]) -> int:
     return 0
 
 
-def _stop(number: int, frame: Any) -> None:
+def _stop(number: int, _frame: Any) -> None:
     for child in multiprocessing.active_children():
         os.kill(child.pid or 0, signal.SIGKILL)
     os._exit(128 + number)
@@ -103,8 +102,12 @@ def settle(toolkit: Toolkit, argv: List[str]) -> bool:
     """
     libc = ctypes.CDLL(None)
     persona = libc.personality(ctypes.c_ulong(0xFFFFFFFF))
-    if os.environ.get(SETTLED):
-        return bool(persona & ADDR_NO_RANDOMIZE)
+    if os.environ.get(SETTLED) is None:
+        _restart(libc, persona, toolkit, argv)
+    return bool(persona & ADDR_NO_RANDOMIZE)
+
+
+def _restart(libc: Any, persona: int, toolkit: Toolkit, argv: List[str]) -> None:
     libc.personality(ctypes.c_ulong(persona | ADDR_NO_RANDOMIZE))
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
     fixed = {

@@ -12,13 +12,13 @@ def verify(job: Job, path: str) -> Artifact:
     try:
         parsed = rknn_file.read(path)
     except Fault as fault:
-        raise Fault("artifact-invalid", "the toolkit left no usable file: " + fault.message)
+        raise Fault("artifact-invalid", "the toolkit left no usable file: " + fault.message) from None
     if parsed.platform != job.chip:
-        raise Fault("artifact-invalid", "the toolkit wrote a file for %s, not %s" % (parsed.platform, job.chip))
+        raise Fault("artifact-invalid", f"the toolkit wrote a file for {parsed.platform}, not {job.chip}")
     if parsed.toolkit_version != job.toolkit_version:
         raise Fault(
             "artifact-invalid",
-            "the file is from toolkit %s, not %s" % (parsed.toolkit_version, job.toolkit_version),
+            f"the file is from toolkit {parsed.toolkit_version}, not {job.toolkit_version}",
         )
     with open(path, "rb") as stream:
         data = stream.read()

@@ -6,8 +6,9 @@ raise, some return -1, and `export_rknn` after a failed build would write an old
 
 import os
 import sys
+from collections.abc import Callable
 from importlib import metadata
-from typing import Any, Callable, Dict
+from typing import Any
 
 import numpy
 import torch
@@ -53,13 +54,13 @@ def simulate(rknn: Any, job: Job, directory: str) -> list[str]:
         for index in range(len(arrays[0]))
     ]
     names = []
-    for number, outputs in enumerate(zip(*runs)):
-        names.append("simulated.%d.npy" % number)
+    for number, outputs in enumerate(zip(*runs, strict=True)):
+        names.append(f"simulated.{number}.npy")
         numpy.save(os.path.join(directory, names[-1]), numpy.stack(outputs))
     return names
 
 
-def environment() -> Dict[str, Any]:
+def environment() -> dict[str, Any]:
     """The interpreter and the packages that the result depends on."""
     packages = {dist.metadata["Name"].lower(): dist.version for dist in metadata.distributions()}
     return {"python": sys.version.split()[0], "packages": dict(sorted(packages.items()))}
@@ -67,11 +68,11 @@ def environment() -> Dict[str, Any]:
 
 def _check(call: str, code: int) -> None:
     if code != 0:
-        raise Refused("%s returned %d" % (call, code))
+        raise Refused(f"{call} returned {code}")
 
 
 def _refuse_touched_torch() -> None:
     """In the slim variant torch is a stand-in; a build that reached for more than it has is worthless."""
-    touched = getattr(torch, "rkforge_touched", list)()
+    touched: list[str] = getattr(torch, "rkforge_touched", list)()
     if touched:
         raise Refused("torch-needed: " + ", ".join(touched))

@@ -5,7 +5,7 @@ taken from runs of versions 2.2.0 to 2.5.0; see docs/measurements.
 """
 
 import re
-from typing import List, NamedTuple, Optional
+from typing import NamedTuple
 
 from shared.contract import Event, Job
 from shared.faults import Fault
@@ -46,7 +46,12 @@ CAUSES = (
         "the NPU has no implementation of operator {0}",
         "",
     ),
-    Cause(r"std::bad_alloc|MemoryError|Cannot allocate memory", "out-of-memory", "the toolkit ran out of memory", ""),
+    Cause(
+        r"std::bad_alloc|MemoryError|Cannot allocate memory",
+        "out-of-memory",
+        "the toolkit ran out of memory",
+        "",
+    ),
     Cause(
         r"(?:quantized_dtype|do_quantization) ?= ?'?(\S+?)'? not support|not support do_quantization = False",
         "dtype-unsupported",
@@ -58,7 +63,7 @@ CAUSES = (
 WARNINGS = re.compile(r"^E (?!RKNN: .*Unkown op target: 0)|^W RKNN: ")
 
 
-def progress(line: str) -> Optional[Event]:
+def progress(line: str) -> Event | None:
     """The stage, and the count within it, that a line of the log shows."""
     line = COLOUR.sub("", line)
     count = QUANTIZING.match(line)
@@ -69,19 +74,23 @@ def progress(line: str) -> Optional[Event]:
     return None
 
 
-def retry(job: Job, log: str) -> Optional[Retry]:
+def retry(job: Job, log: str) -> Retry | None:
     """Leave out the fuse rules that the toolkit says it failed in, unless they are left out already."""
     if "torch-needed" in log:
         return None
     disabled = list(job.config.get("disable_rules", []))
-    named = [name.strip(" '\"") for found in DISABLE_RULES.findall(COLOUR.sub("", log)) for name in found.split(",")]
+    named = [
+        name.strip(" '\"")
+        for found in DISABLE_RULES.findall(COLOUR.sub("", log))
+        for name in found.split(",")
+    ]
     new = [name for name in dict.fromkeys(named) if name not in disabled]
     if not new:
         return None
-    return Retry("fuse rule %s failed" % ", ".join(new), {"disable_rules": disabled + new})
+    return Retry(f"fuse rule {', '.join(new)} failed", {"disable_rules": disabled + new})
 
 
-def classify(log: str, error: Optional[str]) -> Optional[Fault]:
+def classify(log: str, error: str | None) -> Fault | None:
     """The fault that the log of a failed attempt stands for, if a known pattern tells."""
     text = COLOUR.sub("", log) + "\n" + (error or "")
     for cause in CAUSES:
@@ -91,7 +100,7 @@ def classify(log: str, error: Optional[str]) -> Optional[Fault]:
     return None
 
 
-def warnings(log: str) -> List[str]:
+def warnings(log: str) -> list[str]:
     """Distinct error and warning lines of a build that the toolkit called successful."""
     lines = [COLOUR.sub("", line).strip() for line in log.splitlines()]
     return list(dict.fromkeys(line for line in lines if WARNINGS.match(line)))

@@ -1,0 +1,148 @@
+"""Look-ups over toolkits.json, the one table of toolkits, chips and dtypes.
+
+Everything that lists or checks a chip, version, dtype or option asks here, so that a new chip is a
+table entry and nothing else. Unknown names are answered with the nearest known one.
+"""
+
+import difflib
+import functools
+import json
+import os
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+
+from shared.faults import Fault
+
+
+class Dtype(NamedTuple):
+    """A number format a toolkit can convert to."""
+
+    name: str
+    quantize: bool
+    """Whether calibration is needed."""
+    config: Dict[str, Any]
+    """What it adds to the toolkit's `config`."""
+    aliases: Sequence[str]
+
+
+class Toolkit(NamedTuple):
+    """One of the vendor's converters."""
+
+    name: str
+    package: str
+    driver: str
+    """The package that runs in its environment; empty while rkforge has none."""
+    artifact: str
+    versions: Sequence[str]
+    """Newest first; the first is the default."""
+    pythons: Sequence[str]
+    """The first is the default."""
+    variants: Sequence[str]
+    """The first is the default."""
+    formats: Sequence[str]
+    max_opset: int
+    algorithms: Sequence[str]
+    dtypes: Dict[str, Dtype]
+    config_keys: Dict[str, Dict[str, Any]]
+    """Per version: option of `config` -> its default value."""
+
+
+class Chip(NamedTuple):
+    """A Rockchip SoC."""
+
+    name: str
+    toolkit: Toolkit
+    since: str
+    """The first version of the toolkit that rkforge offers for it."""
+    aliases: Sequence[str]
+    dtypes: Dict[str, str]
+    """dtype -> empty when it is offered, otherwise the reason why not."""
+
+    @property
+    def versions(self) -> List[str]:
+        """The versions of the toolkit that know this chip, newest first."""
+        return [version for version in self.toolkit.versions if _order(version) >= _order(self.since)]
+
+    @property
+    def offered(self) -> List[str]:
+        """The dtypes that work on this chip."""
+        return [name for name, reason in self.dtypes.items() if not reason]
+
+
+def toolkits() -> Dict[str, Toolkit]:
+    """All toolkits by name."""
+    return _tables()[0]
+
+
+def chips() -> Dict[str, Chip]:
+    """All chips by name, without aliases."""
+    return _tables()[1]
+
+
+def toolkit(name: str) -> Toolkit:
+    """The toolkit of that name; Fault bad-option when there is none."""
+    if name not in toolkits():
+        raise Fault("bad-option", unknown("toolkit", name, list(toolkits())))
+    return toolkits()[name]
+
+
+def chip(name: str) -> Chip:
+    """The chip of that name or alias, in any case; Fault chip-unknown when there is none."""
+    known = {alias: chip for chip in chips().values() for alias in (chip.name, *chip.aliases)}
+    if name.lower() not in known:
+        raise Fault("chip-unknown", unknown("chip", name, list(known)))
+    return known[name.lower()]
+
+
+def dtype(of: Chip, name: str) -> Dtype:
+    """The dtype of that name for a chip; Fault dtype-unsupported with the reason and what would work."""
+    known = {alias: dtype for dtype in of.toolkit.dtypes.values() for alias in (dtype.name, *dtype.aliases)}
+    works = "%s converts with %s" % (of.name, ", ".join(of.offered))
+    if name.lower() not in known:
+        raise Fault("dtype-unsupported", unknown("dtype", name, list(known)), works)
+    found = known[name.lower()]
+    reason = of.dtypes.get(found.name, "the toolkit does not offer it for this chip")
+    if reason:
+        raise Fault("dtype-unsupported", "%s cannot use %s: %s" % (of.name, found.name, reason), works)
+    return found
+
+
+def version(of: Chip, name: str) -> str:
+    """`name` when that version of the toolkit knows the chip; the default when `name` is empty."""
+    name = name or of.versions[0]
+    if name not in of.toolkit.versions:
+        raise Fault("version-unsupported", unknown(of.toolkit.package, name, list(of.toolkit.versions)))
+    if name not in of.versions:
+        raise Fault(
+            "version-unsupported",
+            "%s %s does not know %s" % (of.toolkit.package, name, of.name),
+            "Versions that do: %s." % ", ".join(of.versions),
+        )
+    return name
+
+
+def unknown(kind: str, name: str, known: List[str]) -> str:
+    """A sentence that says `name` is unknown and what was probably meant."""
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    if near:
+        return "unknown %s %s: did you mean %s?" % (kind, name, near[0])
+    return "unknown %s %s: choose from %s" % (kind, name, ", ".join(known))
+
+
+@functools.lru_cache(maxsize=None)
+def _tables() -> Tuple[Dict[str, Toolkit], Dict[str, Chip]]:
+    with open(
+        os.path.join(os.path.dirname(os.path.abspath(__file__)), "toolkits.json"), encoding="utf-8"
+    ) as stream:
+        table = json.load(stream)
+    known = {}
+    for name, entry in table["toolkits"].items():
+        dtypes = {key: Dtype(name=key, **value) for key, value in entry.pop("dtypes").items()}
+        known[name] = Toolkit(name=name, dtypes=dtypes, **entry)
+    made = {}
+    for name, entry in table["chips"].items():
+        made[name] = Chip(name=name, toolkit=known[entry.pop("toolkit")], **entry)
+    return known, made
+
+
+def _order(text: str) -> Tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
