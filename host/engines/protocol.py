@@ -1,0 +1,59 @@
+"""What every engine offers: it owns the environments and runs job directories in them."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from host.plan import Environment
+from shared.chips import Toolkit
+from shared.faults import Fault
+
+Say = Callable[[str], None]
+"""Receives one line about work that takes a while."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run of several jobs may use. `memory_bytes` is per job, `deadline_s` for all together."""
+
+    jobs: int
+    memory_bytes: int
+    deadline_s: float
+
+
+class Running(Protocol):
+    """A harness at work on a batch of jobs."""
+
+    def alive(self) -> bool:
+        """Whether it still runs; Fault engine-lost when nobody can tell any more."""
+
+    def failure(self) -> Fault | None:
+        """After the end: why it ended badly as a whole, if it did."""
+
+
+class Engine(Protocol):
+    """A way to run a toolkit. Leaving `start`'s context always ends and removes what was started."""
+
+    name: str
+
+    def default_python(self, toolkit: Toolkit) -> str:
+        """The Python version to use for a toolkit when the user names none."""
+
+    def describe(self, environment: Environment) -> dict[str, Any]:
+        """The identity of an environment for cache and provenance, whether it is built or not."""
+
+    def ready(self, environment: Environment) -> bool:
+        """Whether the environment is built and current; Fault environment-outdated when it never can be used."""
+
+    def build(self, environment: Environment, say: Say, torch_source: str = "") -> None:
+        """Build the environment; Fault environment-build with the log's path when that fails."""
+
+    def provenance(self, environment: Environment) -> dict[str, Any]:
+        """What a built environment consists of: image id and base digest, or interpreter."""
+
+    def start(
+        self, environment: Environment, batch: Path, names: Sequence[str], limits: Limits
+    ) -> AbstractContextManager[Running]:
+        """Run the job directories `names` in `batch`."""

@@ -1,0 +1,127 @@
+"""What will be done, as data: one Plan per chip, made from the settings alone, printed by --dry-run."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from host.config import Settings
+from shared import chips
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One of the pinned environments that a toolkit runs in."""
+
+    toolkit: str
+    version: str
+    python: str
+    variant: str
+
+    @property
+    def tag(self) -> str:
+        """Names the environment among its toolkit's: 2.5.0-py311, or 2.5.0-py311-slim."""
+        default = chips.toolkit(self.toolkit).variants[0]
+        suffix = "" if self.variant == default else f"-{self.variant}"
+        return f"{self.version}-py{self.python.replace('.', '')}{suffix}"
+
+    @property
+    def image(self) -> str:
+        """The Docker image: rkforge/toolkit2:2.5.0-py311."""
+        return f"rkforge/{self.toolkit}:{self.tag}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a conversion's files go."""
+
+    artifact: Path
+    record: Path
+    report: Path
+    log: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One conversion: this model for this chip, in this environment, into these files."""
+
+    chip: str
+    dtype: str
+    quantize: bool
+    environment: Environment
+    config: dict[str, Any]
+    """The toolkit's `config`, without what depends on the model's inputs (mean and std)."""
+    target: Target
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as --dry-run prints it."""
+        target = {name: str(path) for name, path in asdict(self.target).items()}
+        environment = {**asdict(self.environment), "image": self.environment.image}
+        return {**asdict(self), "notes": list(self.notes), "target": target, "environment": environment}
+
+
+def make(settings: Settings, default_python: Callable[[chips.Toolkit], str]) -> list[Plan]:
+    """The plans for a request, one per chip, in the order given.
+
+    Args:
+        settings: validated by `config.resolve`.
+        default_python: the Python an engine prefers for a toolkit when none was asked for.
+    """
+    return [_plan(settings, chips.chip(name), default_python) for name in settings.chips]
+
+
+def _plan(settings: Settings, chip: chips.Chip, default_python: Callable[[chips.Toolkit], str]) -> Plan:
+    toolkit = chip.toolkit
+    dtype, notes = _dtype(settings, chip)
+    config = {
+        "target_platform": chip.name,
+        **dtype.config,
+        **({"quantized_algorithm": settings.algorithm} if dtype.quantize else {}),
+        **settings.config,
+    }
+    environment = Environment(
+        toolkit=toolkit.name,
+        version=chips.version(chip, settings.toolkit_version),
+        python=settings.python or default_python(toolkit),
+        variant=settings.variant or toolkit.variants[0],
+    )
+    return Plan(
+        chip=chip.name,
+        dtype=dtype.name,
+        quantize=dtype.quantize,
+        environment=environment,
+        config=config,
+        target=_target(settings, f"{chip.name}-{dtype.name}", toolkit.artifact),
+        notes=notes,
+    )
+
+
+def _dtype(settings: Settings, chip: chips.Chip) -> tuple[chips.Dtype, tuple[str, ...]]:
+    forced = settings.config.get("quantized_dtype")
+    if forced is not None:
+        return chips.Dtype(str(forced), True, {}, ()), (
+            f"dtype {forced} was forced with --set: it is not verified",
+        )
+    if settings.dtype:
+        return chips.dtype(chip, settings.dtype), ()
+    wanted = "int8" if settings.dataset else "fp16"
+    if wanted in chip.offered:
+        return chips.dtype(chip, wanted), ()
+    return chips.dtype(chip, chip.offered[0]), (
+        f"{chip.name} cannot use {wanted} ({chip.dtypes[wanted]}): converting to {chip.offered[0]}",
+    )
+
+
+def _target(settings: Settings, name: str, artifact: str) -> Target:
+    output = settings.output
+    if output is not None and output.suffix == ".rknn":
+        beside = {"record": "rknn_source.yaml", "report": "report.json", "log": "log.txt"}
+        return Target(
+            output, **{key: output.with_name(f"{output.stem}.{file}") for key, file in beside.items()}
+        )
+    if output is None:
+        folder = Path("out") / settings.model.stem / name
+    else:
+        folder = output if len(settings.chips) == 1 else output / name
+    return Target(folder / artifact, folder / "rknn_source.yaml", folder / "report.json", folder / "log.txt")
