@@ -41,11 +41,8 @@ class Engine(Protocol):
     def default_python(self, toolkit: Toolkit) -> str:
         """The Python version to use for a toolkit when the user names none."""
 
-    def describe(self, environment: Environment) -> dict[str, Any]:
-        """The identity of an environment for cache and provenance, whether it is built or not."""
-
     def ready(self, environment: Environment) -> bool:
-        """Whether the environment is built and current; Fault environment-outdated when it never can be used."""
+        """Whether the environment is built; Fault environment-outdated when it speaks another contract."""
 
     def build(self, environment: Environment, say: Say, torch_source: str = "") -> None:
         """Build the environment; Fault environment-build with the log's path when that fails."""

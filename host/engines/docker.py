@@ -1,0 +1,256 @@
+"""The engine with Docker: one locked-down container per run, always removed."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound
+from docker.models.containers import Container
+from docker.models.images import Image
+from docker.types import Mount
+from requests.exceptions import RequestException
+
+from host import paths
+from host.engines import recipe
+from host.engines.protocol import Limits, Running, Say
+from host.plan import Environment
+from shared.chips import Toolkit
+from shared.contract import CONTRACT
+from shared.faults import Fault
+
+JOBS = "/jobs"
+LABEL = "rkforge.run"
+HARNESS_BYTES = 1 << 30
+"""Memory of the container beyond its jobs': the harness, the imported toolkit, and /tmp."""
+LOST = (DockerException, RequestException)
+
+
+class DockerEngine:
+    """Runs the harness in containers of locally built images.
+
+    Raises:
+        Fault: engine-missing when no engine answers.
+    """
+
+    name = "docker"
+
+    def __init__(self) -> None:
+        try:
+            self._client = docker.from_env()
+            self._client.ping()
+        except LOST as error:
+            raise Fault("engine-missing", f"no Docker engine answers ({_first_line(error)})") from None
+
+    def default_python(self, toolkit: Toolkit) -> str:
+        """The toolkit's own default: an image can have any."""
+        return toolkit.pythons[0]
+
+    def ready(self, environment: Environment) -> bool:
+        """Whether the image is there, speaks this contract and holds this product code."""
+        image = self._image(environment)
+        if image is None:
+            return False
+        contract = image.labels.get("rkforge.contract", "none")
+        if contract != str(CONTRACT):
+            raise Fault(
+                "environment-outdated",
+                f"image {environment.image} speaks contract {contract}, this rkforge speaks {CONTRACT}",
+                f"Build it again: invoke build --toolkit {environment.toolkit} "
+                f"--toolkit-version {environment.version} --python {environment.python} "
+                f"--variant {environment.variant}",
+            )
+        return image.labels.get("rkforge.source") in (recipe.code_digest(environment), "unknown")
+
+    def build(self, environment: Environment, say: Say, torch_source: str = "") -> None:
+        """Build the image with the docker command: the SDK has the classic builder only."""
+        base = f"python:{environment.python}-slim-bookworm"
+        source = recipe.torch_source(environment, torch_source)
+        log = paths.cache() / "builds" / f"{environment.toolkit}-{environment.tag}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        say(f"building {environment.image} (PyTorch from {source}); log: {log}")
+        arguments = {
+            "PYTHON_BASE": base,
+            "TOOLKIT_VERSION": environment.version,
+            "VARIANT": environment.variant,
+            "TORCH_SOURCE": source,
+            "SOURCE": recipe.code_digest(environment),
+            "CONTRACT": str(CONTRACT),
+        }
+        command = [
+            "docker",
+            "build",
+            "--file",
+            f"images/{environment.toolkit}/Dockerfile",
+            "--tag",
+            environment.image,
+        ]
+        for name, value in arguments.items():
+            command += ["--build-arg", f"{name}={value}"]
+        command += ["--label", f"rkforge.base={base}@{self._base_digest(base)}", "."]
+        with log.open("w", encoding="utf-8") as stream:
+            try:
+                done = subprocess.run(
+                    command,
+                    cwd=paths.ROOT,
+                    env=_builder(),
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    check=False,
+                )
+            except FileNotFoundError:
+                raise Fault(
+                    "environment-build", "building an image needs the docker command", "Install Docker's CLI."
+                ) from None
+        if done.returncode != 0:
+            tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+            raise Fault(
+                "environment-build", f"could not build {environment.image}", log=str(log), log_tail=tail
+            )
+
+    def provenance(self, environment: Environment) -> dict[str, Any]:
+        """Image id, base image and its digest, PyTorch source."""
+        image = self._image(environment)
+        if image is None:
+            raise Fault("environment-missing", f"image {environment.image} is not there any more")
+        base, _, digest = image.labels.get("rkforge.base", "@").partition("@")
+        return {
+            "engine": self.name,
+            "image": environment.image,
+            "image_id": image.id,
+            "base": base or None,
+            "base_digest": digest or None,
+            "torch_source": image.labels.get("rkforge.torch"),
+        }
+
+    @contextmanager
+    def start(
+        self, environment: Environment, batch: Path, names: Sequence[str], limits: Limits
+    ) -> Iterator[Running]:
+        """Run the jobs in one container without network or privileges; only `batch` is writable."""
+        memory = limits.jobs * limits.memory_bytes + HARNESS_BYTES
+        options: dict[str, Any] = {
+            "command": ["--jobs", str(limits.jobs), *(f"{JOBS}/{name}" for name in names)],
+            "mounts": [Mount(JOBS, str(batch), type="bind")],
+            "working_dir": JOBS,
+            "user": _user(),
+            "hostname": "rkforge",
+            "labels": {LABEL: batch.name},
+            "network_mode": "none",
+            "read_only": True,
+            "tmpfs": {"/tmp": "mode=1777,exec"},
+            "cap_drop": ["ALL"],
+            "pids_limit": 512,
+            "mem_limit": memory,
+            "memswap_limit": memory,
+            "nano_cpus": min(limits.jobs + 1, os.cpu_count() or 1) * 10**9,
+            "init": True,
+            "detach": True,
+        }
+        container = None
+        try:
+            container = self._run(environment, options)
+            yield _Containerized(container)
+        except LOST as error:
+            raise Fault(
+                "engine-lost", f"the Docker engine does not answer any more ({_first_line(error)})"
+            ) from None
+        finally:
+            if container is not None:
+                _remove(container)
+
+    def sweep(self) -> list[str]:
+        """Remove containers that an interrupted run left; their names."""
+        left = self._client.containers.list(all=True, filters={"label": LABEL})
+        for container in left:
+            _remove(container)
+        return [str(container.name) for container in left]
+
+    def images(self) -> list[Image]:
+        """All images that rkforge built here."""
+        return list(self._client.images.list(filters={"label": "rkforge.toolkit"}))
+
+    def remove(self, image: Image) -> None:
+        """Remove an image by all its names."""
+        self._client.images.remove(str(image.id), force=True)
+
+    def version(self) -> str:
+        """The engine's own version."""
+        return str(self._client.version()["Version"])
+
+    def _image(self, environment: Environment) -> Image | None:
+        try:
+            return self._client.images.get(environment.image)
+        except ImageNotFound:
+            return None
+
+    def _base_digest(self, base: str) -> str:
+        """The registry digest of a base image, pulled if need be; its local id when it has none."""
+        try:
+            image = self._client.images.get(base)
+        except ImageNotFound:
+            try:
+                image = self._client.images.pull(base)
+            except APIError as error:
+                raise Fault(
+                    "environment-build",
+                    f"cannot pull the base image {base} ({_first_line(error)})",
+                    "Check the network and the registry, or load the image by hand.",
+                ) from None
+        digests = image.attrs.get("RepoDigests") or []
+        return str(digests[0].partition("@")[2] if digests else image.id)
+
+    def _run(self, environment: Environment, options: dict[str, Any]) -> Container:
+        """Start with the profile that allows fixed addresses; without it where the engine refuses it."""
+        profile = (paths.ROOT / "images" / environment.toolkit / "seccomp.json").read_text(encoding="utf-8")
+        secured = ["no-new-privileges", f"seccomp={profile}"]
+        run: Callable[..., Container] = self._client.containers.run
+        try:
+            return run(environment.image, security_opt=secured, **options)
+        except APIError as error:
+            if "seccomp" not in str(error):
+                raise
+            return run(environment.image, security_opt=secured[:1], **options)
+
+
+class _Containerized:
+    def __init__(self, container: Container) -> None:
+        self._container = container
+
+    def alive(self) -> bool:
+        self._container.reload()
+        return self._container.status in ("created", "running")
+
+    def failure(self) -> Fault | None:
+        state = self._container.attrs["State"]
+        if state["OOMKilled"] and state["ExitCode"] != 0:
+            return Fault("out-of-memory", "the container ran out of memory")
+        if state["ExitCode"] == 0:
+            return None
+        last = self._container.logs(tail=5).decode("utf-8", "replace").strip()
+        return Fault("engine-lost", f"the container ended with status {state['ExitCode']}: {last}")
+
+
+def _remove(container: Container) -> None:
+    with suppress(*LOST):  # the engine is gone, or the container is: `invoke clean` sweeps what is left
+        container.remove(force=True, v=True)
+
+
+def _user() -> str:
+    if platform.system() == "Linux":
+        return f"{os.getuid()}:{os.getgid()}"
+    return "1000:1000"
+
+
+def _builder() -> dict[str, str]:
+    """BuildKit where the client has buildx; a newer client without it stops unless told otherwise."""
+    found = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode == 0
+    return {**os.environ, "DOCKER_BUILDKIT": "1" if found else "0"}
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

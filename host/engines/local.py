@@ -1,0 +1,139 @@
+"""The engine without Docker: a virtual environment from the same lock, a child process group per run."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from host import paths
+from host.engines import recipe
+from host.engines.protocol import Limits, Running, Say
+from host.plan import Environment
+from shared.chips import Toolkit
+from shared.faults import Fault
+
+PATIENCE_S = 5
+
+
+class LocalEngine:
+    """Runs the harness in a virtual environment under the user's cache. Linux only."""
+
+    name = "local"
+
+    def default_python(self, toolkit: Toolkit) -> str:
+        """The first Python of the toolkit's list that this machine has."""
+        for version in toolkit.pythons:
+            if find_python(version):
+                return version
+        return toolkit.pythons[0]
+
+    def ready(self, environment: Environment) -> bool:
+        """Whether the virtual environment is complete: its manifest is written last."""
+        return (_venv(environment) / "rkforge.json").is_file()
+
+    def build(self, environment: Environment, say: Say, torch_source: str = "") -> None:
+        """Make the virtual environment, 1-3 minutes; other runs that need it wait for this one."""
+        python = find_python(environment.python)
+        if python is None:
+            raise Fault("python-missing", f"there is no Python {environment.python} on this machine")
+        venv = _venv(environment)
+        venv.parent.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(venv.with_suffix(".lock")):
+            if self.ready(environment):
+                return
+            source = recipe.torch_source(environment, torch_source)
+            log = venv.with_suffix(".log")
+            say(f"installing {environment.toolkit} {environment.tag} (PyTorch from {source}); log: {log}")
+            command = [sys.executable, str(recipe.install(environment.toolkit).__file__), str(venv)]
+            command += ["--python", python, "--version", environment.version]
+            command += ["--variant", environment.variant, "--torch-source", source]
+            with log.open("w", encoding="utf-8") as stream:
+                done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False)
+            if done.returncode != 0:
+                shutil.rmtree(venv, ignore_errors=True)
+                tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+                raise Fault(
+                    "environment-build", f"could not install {environment.tag}", log=str(log), log_tail=tail
+                )
+
+    def provenance(self, environment: Environment) -> dict[str, Any]:
+        """What install.py wrote down: interpreter, torch source, lock hashes, packages."""
+        manifest: dict[str, Any] = json.loads(
+            (_venv(environment) / "rkforge.json").read_text(encoding="utf-8")
+        )
+        return {"engine": self.name, **manifest}
+
+    @contextmanager
+    def start(
+        self, environment: Environment, batch: Path, names: Sequence[str], limits: Limits
+    ) -> Iterator[Running]:
+        """Run the jobs as a process group of their own, which never outlives this context."""
+        command = [str(_venv(environment) / "bin" / "python"), "-m", environment.toolkit]
+        command += ["--jobs", str(limits.jobs), *(str(batch / name) for name in names)]
+        process = subprocess.Popen(
+            command,
+            cwd=paths.ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            yield _Process(process)
+        finally:
+            _end(process)
+
+
+class _Process:
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def failure(self) -> Fault | None:
+        status = self._process.returncode
+        if not status:
+            return None
+        return Fault("internal", f"the harness ended with status {status}")
+
+
+def find_python(version: str) -> str | None:
+    """The path of an interpreter of that version ("3.11") on this machine, or None."""
+    done = subprocess.run(
+        [sys.executable, "-m", "uv", "python", "find", "--no-python-downloads", "--system", version],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def folder() -> Path:
+    """Where the virtual environments lie."""
+    return paths.cache() / "environments"
+
+
+def _venv(environment: Environment) -> Path:
+    digest = recipe.locks_digest(environment)[:12]
+    return folder() / re.sub(r"[^\w.-]", "-", f"{environment.toolkit}-{environment.tag}-{digest}")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Stop the whole group: kindly, then for certain."""
+    if process.poll() is None:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE_S)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,14 @@
+"""Where things lie: the checkout, and the folder for what may be deleted at any time."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def cache() -> Path:
+    """rkforge's own folder for environments, results and jobs; RKFORGE_CACHE_DIR moves it."""
+    chosen = os.environ.get("RKFORGE_CACHE_DIR")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("rkforge"))

@@ -1,0 +1,77 @@
+"""Puts a result where the user wants it, whole or not at all, and never at the cost of an earlier one."""
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+
+from host import paths
+from shared.faults import Fault
+
+
+def prepare(folder: Path) -> None:
+    """Make sure that files can be written to `folder`; Fault output-invalid when they cannot."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _fault(folder, error) from None
+
+
+@contextmanager
+def claimed(artifact: Path) -> Iterator[None]:
+    """Keep other runs of this user away from `artifact`; Fault output-busy when one is at it already."""
+    name = hashlib.sha256(str(artifact.resolve()).encode()).hexdigest()[:32]
+    locks = paths.cache() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(locks / f"{name}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise Fault("output-busy", f"another run is writing {artifact}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def deliver(files: Mapping[Path, Path]) -> None:
+    """Copy each source to its target (target -> source): first all beside their targets, then rename.
+
+    Raises:
+        Fault: disk-full or output-invalid; the earlier files are as they were then.
+    """
+    written: dict[Path, Path] = {}
+    try:
+        for target, source in files.items():
+            handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+            os.close(handle)
+            written[target] = Path(name)
+            shutil.copyfile(source, name)
+            os.chmod(name, 0o666 & ~_umask())
+        for target, beside in written.items():
+            beside.replace(target)
+    except OSError as error:
+        raise _fault(next(iter(files)).parent, error) from None
+    finally:
+        for beside in written.values():
+            beside.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _fault(folder: Path, error: OSError) -> Fault:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Fault("disk-full", f"no space left for {folder}")
+    return Fault("output-invalid", f"cannot write to {folder}: {error.strerror or error}")
