@@ -1,0 +1,87 @@
+"""Weights stored outside the .onnx file: found, checked and read here.
+
+The vendor toolkit replaces data that it cannot read by random weights and reports success, so nothing
+may reach it before every byte is known to be there.
+"""
+
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from onnx import GraphProto, ModelProto, TensorProto
+from onnx.helper import tensor_dtype_to_np_dtype
+
+from shared.faults import Fault
+
+
+def tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """Every stored tensor of a graph: initializers, constants in attributes, and those of inner graphs."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                yield from tensors(inner)
+
+
+def external_files(proto: ModelProto, folder: Path) -> tuple[Path, ...]:
+    """The files beside the model that hold its external weights, sorted, each once.
+
+    Raises:
+        Fault: model-data-missing (missing or too short) or model-invalid (a location outside the folder).
+    """
+    return tuple(sorted({_span(tensor, folder)[0] for tensor in _external_tensors(proto)}))
+
+
+def read_external(proto: ModelProto, folder: Path) -> None:
+    """Bring external weights into the model, in place. Raises as `external_files`."""
+    for tensor in _external_tensors(proto):
+        path, offset, length = _span(tensor, folder)
+        with path.open("rb") as file:
+            file.seek(offset)
+            tensor.raw_data = file.read(length)
+        tensor.ClearField("external_data")
+        tensor.data_location = TensorProto.DEFAULT
+
+
+def _external_tensors(proto: ModelProto) -> Iterator[TensorProto]:
+    return (tensor for tensor in tensors(proto.graph) if tensor.data_location == TensorProto.EXTERNAL)
+
+
+def _span(tensor: TensorProto, folder: Path) -> tuple[Path, int, int]:
+    """Path, offset and length (bytes) of one tensor's data, known to exist."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    if not location or PureWindowsPath(location).anchor or ".." in PureWindowsPath(location).parts:
+        raise Fault(
+            "model-invalid",
+            f"Tensor {tensor.name!r} keeps its data in {location!r}, which is outside the model's folder.",
+            "Save the model again with its data file beside it.",
+        )
+    path = folder / PurePosixPath(location)
+    if not path.is_file():
+        raise Fault(
+            "model-data-missing", f"{path}, which holds the data of tensor {tensor.name!r}, is missing."
+        )
+    try:
+        offset = int(entries.get("offset", 0))
+        length = int(entries["length"]) if "length" in entries else _size(tensor)
+    except (ValueError, KeyError) as error:
+        raise Fault("model-invalid", f"Tensor {tensor.name!r} has a damaged data entry: {error}.") from error
+    if offset < 0 or length < 0 or offset + length > path.stat().st_size:
+        raise Fault(
+            "model-data-missing",
+            f"Tensor {tensor.name!r} needs bytes {offset} to {offset + length} of {path}, "
+            f"which has {path.stat().st_size}: the file is incomplete.",
+            "Copy or export the data file again.",
+        )
+    return path, offset, length
+
+
+def _size(tensor: TensorProto) -> int:
+    itemsize: int = tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    return prod(tensor.dims) * itemsize

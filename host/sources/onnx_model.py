@@ -1,0 +1,128 @@
+"""From a path to an ONNX model that the toolkit can be trusted with.
+
+Every trap that the vendor meets with a crash, a traceback or silent success is refused here, with its cause.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx.checker
+import onnx.inliner
+from onnx import ModelProto, ValueInfoProto
+from onnx.helper import tensor_dtype_to_np_dtype
+
+from host.sources.external import external_files, read_external
+from host.sources.interface import graph_inputs, refuse_interface, static_shape
+from host.sources.operators import refuse_custom_operators, refuse_operators
+from host.sources.opset import lower_opset, opset_of
+from host.sources.recognise import not_onnx, refuse_other_formats, require_file
+from host.sources.shapes import fix_shapes
+from host.sources.weights import refuse_broken_weights
+from shared.faults import Fault
+
+_MAX_BYTES = 2**31 - 1  # protobuf's limit for one message
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """An input or output: its static shape and numpy dtype name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class OnnxSource:
+    """A checked model, ready to stage.
+
+    `proto` holds all weights itself; `notes` says what was changed; `external_files` are the data files
+    that were read besides the model's own.
+    """
+
+    proto: ModelProto
+    opset: int
+    ir_version: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    notes: tuple[str, ...]
+    external_files: tuple[Path, ...]
+
+
+def load(path: Path, max_opset: int, size: tuple[int, int] | None = None) -> OnnxSource:
+    """Read and check an ONNX model, whatever its extension, and make its inputs static.
+
+    Args:
+        path: the model file; external data lies beside it.
+        max_opset: the newest opset that the toolkit reads (19 for toolkit2).
+        size: width and height for an input that leaves them open.
+
+    Raises:
+        Fault: any of the model-* codes.
+    """
+    proto = parse(path)
+    external = external_files(proto, path.parent)
+    read_external(proto, path.parent)
+    if proto.ByteSize() > _MAX_BYTES:
+        raise Fault("model-format", f"{path} has more than 2 GB of weights; one ONNX file cannot hold them.")
+    proto = _inline(proto, path)
+    refuse_custom_operators(proto)
+    _check(proto, path)
+    refuse_interface(proto)
+    refuse_broken_weights(proto)
+    notes = (*fix_shapes(proto, size), *lower_opset(proto, max_opset))
+    refuse_operators(proto)
+    return OnnxSource(
+        proto=proto,
+        opset=opset_of(proto),
+        ir_version=proto.ir_version,
+        inputs=tuple(map(_spec, graph_inputs(proto))),
+        outputs=tuple(map(_spec, proto.graph.output)),
+        notes=notes,
+        external_files=external,
+    )
+
+
+def parse(path: Path) -> ModelProto:
+    """The model in a file, external data not read.
+
+    Raises:
+        Fault: model-missing, model-format or model-invalid.
+    """
+    require_file(path)
+    refuse_other_formats(path)
+    proto = ModelProto()
+    try:
+        proto.ParseFromString(path.read_bytes())
+    except Exception as error:  # protobuf's DecodeError, whose module has no types
+        raise not_onnx(path, "it is truncated or of another kind") from error
+    if not proto.ir_version or not proto.HasField("graph"):
+        raise not_onnx(path, "it has no graph")
+    return proto
+
+
+def _inline(proto: ModelProto, path: Path) -> ModelProto:
+    """Local functions (PyTorch's exporter writes them) become plain operators."""
+    if not proto.functions:
+        return proto
+    try:
+        return onnx.inliner.inline_local_functions(proto)
+    except Exception as error:  # the C++ inliner raises whatever a damaged function leads it to
+        raise _invalid(path, error) from error
+
+
+def _check(proto: ModelProto, path: Path) -> None:
+    try:
+        onnx.checker.check_model(proto)
+    except Exception as error:  # ValidationError, and others on damaged files
+        raise _invalid(path, error) from error
+
+
+def _invalid(path: Path, error: Exception) -> Fault:
+    cause = " ".join(str(error).split("==>")[0].split())[:300]
+    return Fault("model-invalid", f"{path} is not a valid ONNX model: {cause.rstrip('.')}.")
+
+
+def _spec(value: ValueInfoProto) -> TensorSpec:
+    dtype = tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    return TensorSpec(value.name, static_shape(value), dtype.name)

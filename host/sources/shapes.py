@@ -1,0 +1,106 @@
+"""Gives every input of a model a fixed shape: the NPU compiles for one size.
+
+The change is made in place and proved by running the model; shapes that no longer hold are inferred again.
+"""
+
+from collections.abc import Iterator
+
+from onnx import ModelProto, ValueInfoProto
+from onnx.helper import make_tensor_value_info
+from onnx.shape_inference import infer_shapes
+
+from host.sources.interface import STATIC_HINT, graph_inputs, shape_of, shape_text
+from host.sources.trial import TrialError, random_inputs, run
+from shared.faults import Fault
+
+_CHANNELS = (1, 3, 4)
+
+
+def fix_shapes(proto: ModelProto, size: tuple[int, int] | None) -> tuple[str, ...]:
+    """Set a dynamic batch to 1 and a dynamic height and width to `size` (width, height), in place.
+
+    Returns:
+        What was changed, a phrase each.
+
+    Raises:
+        Fault: model-shape when a dynamic dimension remains or the model does not run at these shapes.
+    """
+    inputs = graph_inputs(proto)
+    notes = tuple(note for value in inputs for note in _fix_input(value, size))
+    if size:
+        _refuse_other_size(inputs, size)
+    if notes or not all(_is_static(value) for value in proto.graph.output):
+        _renew_shapes(proto)
+    return notes
+
+
+def _fix_input(value: ValueInfoProto, size: tuple[int, int] | None) -> Iterator[str]:
+    tensor = value.type.tensor_type
+    if not tensor.shape.dim:
+        raise Fault("model-shape", f"Input {value.name!r} has no dimensions.", STATIC_HINT)
+    before = shape_of(value)
+    batch = len(before) > 1 and isinstance(before[0], str)
+    if batch:
+        tensor.shape.dim[0].dim_value = 1
+        yield f"input {value.name!r} {shape_text(before)}: batch fixed to 1"
+    spatial = _spatial(before)
+    open_axes = [
+        axis for axis, length in enumerate(before) if isinstance(length, str) and (axis or not batch)
+    ]
+    by_size = bool(open_axes) and set(open_axes) <= set(spatial)
+    if open_axes and not (by_size and size):
+        what = "height and width" if by_size else f"dimension {open_axes[0]}"
+        raise Fault(
+            "model-shape",
+            f"Input {value.name!r} has the dynamic shape {shape_text(before)}: {what} must be known.",
+            "" if by_size else STATIC_HINT,
+        )
+    if open_axes and size:
+        for axis in open_axes:
+            tensor.shape.dim[axis].dim_value = size[1 - spatial.index(axis)]
+        yield f"input {value.name!r} {shape_text(before)}: size fixed to {size[0]}x{size[1]}"
+
+
+def _refuse_other_size(inputs: list[ValueInfoProto], size: tuple[int, int]) -> None:
+    images = [(value.name, shape_of(value)) for value in inputs if len(value.type.tensor_type.shape.dim) == 4]
+    if not images:
+        raise Fault("model-shape", "The model has no image input that --size could set.", "Leave --size out.")
+    sizes = {name: tuple(shape[axis] for axis in reversed(_spatial(shape))) for name, shape in images}
+    if size not in sizes.values():
+        name, (width, height) = next(iter(sizes.items()))
+        raise Fault(
+            "model-shape",
+            f"--size asks for {size[0]}x{size[1]}, but input {name!r} is fixed at {width}x{height}.",
+            "Leave --size out, or export the model at the size you want.",
+        )
+
+
+def _spatial(shape: tuple[int | str, ...]) -> tuple[int, ...]:
+    """The height and width axes of an image input; NHWC where only the last axis can be channels."""
+    if len(shape) != 4:
+        return ()
+    return (1, 2) if shape[3] in _CHANNELS and shape[1] not in _CHANNELS else (2, 3)
+
+
+def _is_static(value: ValueInfoProto) -> bool:
+    return value.type.tensor_type.HasField("shape") and all(isinstance(n, int) for n in shape_of(value))
+
+
+def _renew_shapes(proto: ModelProto) -> None:
+    """Drop the shapes inferred for the old input; infer them again, and take the outputs' from a run."""
+    del proto.graph.value_info[:]
+    for value in proto.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    inputs = random_inputs(proto)
+    try:
+        outputs = run(proto, inputs)
+    except TrialError as error:
+        shapes = ", ".join(f"{name} {shape_text(array.shape)}" for name, array in inputs.items())
+        raise Fault(
+            "model-shape",
+            f"The model does not run at {shapes}: {error}",
+            "Give another --size, or export the model with a static shape.",
+        ) from error
+    for value, output in zip(proto.graph.output, outputs, strict=True):
+        value.CopyFrom(make_tensor_value_info(value.name, value.type.tensor_type.elem_type, output.shape))
+    proto.CopyFrom(infer_shapes(proto, data_prop=True))
