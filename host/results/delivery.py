@@ -55,7 +55,7 @@ def deliver(files: Mapping[Path, Path]) -> None:
             os.close(handle)
             written[target] = Path(name)
             shutil.copyfile(source, name)
-            os.chmod(name, 0o666 & ~_umask())
+            Path(name).chmod(0o666 & ~_umask())
         for target, beside in written.items():
             beside.replace(target)
     except OSError as error:

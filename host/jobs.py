@@ -1,0 +1,81 @@
+"""Job directories on the host: made for one run, followed while it works, gone afterwards."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from host import paths
+from host.engines.protocol import Running
+from shared import contract
+from shared.contract import Event, Job, Result
+from shared.faults import Fault
+
+POLL_S = 0.1
+
+
+@contextmanager
+def batch() -> Iterator[Path]:
+    """A folder for the job directories of one run; removed at the end, come what may."""
+    folder = paths.cache() / "jobs"
+    folder.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix="batch-", dir=folder))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def place(directory: Path, job: Job, inputs: Path) -> None:
+    """Make a job directory whose in/ has the files of `inputs`, linked where the file system can."""
+    shutil.copytree(inputs, directory / "in", copy_function=_link)
+    contract.write_job(str(directory / "job.json"), job)
+
+
+def follow(
+    running: Running, directories: Sequence[Path], on_event: Callable[[Path, Event], None], deadline_s: float
+) -> Fault | None:
+    """Report events until the run ends; the fault that ended it as a whole, if one did."""
+    deadline = time.monotonic() + deadline_s
+    read = dict.fromkeys(directories, 0)
+    while True:
+        alive = running.alive()
+        for directory in directories:
+            read[directory] = _report(directory, read[directory], on_event)
+        if not alive:
+            return running.failure()
+        if time.monotonic() > deadline:
+            return Fault("timeout", f"the run did not end within {deadline_s:.0f} s")
+        time.sleep(POLL_S)
+
+
+def result(directory: Path, otherwise: Fault | None) -> Result | Fault:
+    """A job's result, or why it has none; `otherwise` is what ended the run as a whole."""
+    try:
+        return contract.read_result(str(directory / "result.json"))
+    except (OSError, ValueError):
+        return otherwise or Fault("internal", f"the job in {directory.name} left no result")
+
+
+def _report(directory: Path, start: int, on_event: Callable[[Path, Event], None]) -> int:
+    """Report the whole lines of events.jsonl from byte `start`; where to go on."""
+    try:
+        with (directory / "events.jsonl").open("rb") as stream:
+            stream.seek(start)
+            data = stream.read()
+    except FileNotFoundError:
+        return start
+    whole = data[: data.rfind(b"\n") + 1]
+    for line in whole.decode("utf-8").splitlines():
+        on_event(directory, contract.read_event(line))
+    return start + len(whole)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
