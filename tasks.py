@@ -1,0 +1,186 @@
+"""The front door: Invoke tasks. Each gathers strings, calls host/, and prints; nothing is decided here."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from host.config import SETTINGS
+from host.console import Screen
+from shared.faults import FAULTS, Fault
+
+HELP = {setting.name: setting.help for setting in SETTINGS}
+CONVERT_HELP = {
+    **HELP,
+    "set": "key=value, any option of the toolkit's config(); repeatable",
+    "from": "repeat the conversion that an rknn_source.yaml describes, and compare",
+    "json": "print one JSON document on stdout",
+    "dry-run": "print what would be done, and stop",
+}
+ENVIRONMENT_HELP = {
+    "toolkit": "toolkit2 (default)",
+    "toolkit-version": HELP["toolkit-version"],
+    "python": HELP["python"],
+    "variant": HELP["variant"],
+    "engine": HELP["engine"],
+    "torch-source": "where PyTorch comes from: wheels, cpu-index or pypi; default the first within reach",
+}
+
+
+@task(iterable=["set_"], help=CONVERT_HELP)
+def convert(
+    context: Context,
+    chip: str | None = None,
+    model: str | None = None,
+    output: str | None = None,
+    dataset: str | None = None,
+    max_images: str | None = None,
+    resize: str | None = None,
+    dtype: str | None = None,
+    algorithm: str | None = None,
+    size: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    toolkit_version: str | None = None,
+    python: str | None = None,
+    variant: str | None = None,
+    engine: str | None = None,
+    set_: list[str] | None = None,
+    timeout: str | None = None,
+    memory: str | None = None,
+    jobs: str | None = None,
+    allow_dead: bool = False,
+    cache: bool = True,
+    from_: str | None = None,
+    json: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Convert an ONNX model to .rknn: invoke convert --chip rk3588 --model model.onnx"""
+    flags = {
+        **{name.replace("_", "-"): value for name, value in locals().items()},
+        "allow-dead": "true" if allow_dead else None,
+        "cache": None if cache else "false",
+    }
+    _run(json, lambda screen: _convert(screen, flags, set_ or [], from_, json, dry_run))
+
+
+def _convert(
+    screen: Screen,
+    flags: dict[str, Any],
+    changes: list[str],
+    record: str | None,
+    as_json: bool,
+    dry_run: bool,
+) -> int:
+    from host import config, conversion
+
+    if record is not None:
+        return conversion.repeat(Path(record), flags, screen, as_json)
+    settings = config.resolve(flags, changes, Path.cwd(), os.environ)
+    if dry_run:
+        return conversion.preview(settings, screen, as_json)
+    return conversion.run(settings, screen, as_json)
+
+
+@task(positional=["file"], help={"file": "a .rknn file", "json": CONVERT_HELP["json"]})
+def inspect(context: Context, file: str, json: bool = False) -> None:
+    """Show what a .rknn file holds: chip, versions, inputs and outputs. Needs no toolkit and no board."""
+
+    def show(screen: Screen) -> int:
+        from host.results import inspection
+
+        return inspection.show(Path(file), screen, json)
+
+    _run(json, show)
+
+
+@task(help={"json": CONVERT_HELP["json"]})
+def chips(context: Context, json: bool = False) -> None:
+    """List the chips, their toolkits and the dtypes that work on each."""
+
+    def show(screen: Screen) -> int:
+        from host import listing
+
+        return listing.chips(screen, json)
+
+    _run(json, show)
+
+
+@task(help={"engine": HELP["engine"], "json": CONVERT_HELP["json"]})
+def doctor(context: Context, engine: str = "auto", json: bool = False) -> None:
+    """Check this machine: engine, Python, disk, environments, and what a conversion would use."""
+
+    def show(screen: Screen) -> int:
+        from host import doctor as examination
+
+        return examination.show(engine, screen, json)
+
+    _run(json, show)
+
+
+@task(help=ENVIRONMENT_HELP)
+def build(
+    context: Context,
+    toolkit: str = "toolkit2",
+    toolkit_version: str = "",
+    python: str = "",
+    variant: str = "",
+    engine: str = "auto",
+    torch_source: str = "",
+) -> None:
+    """Build a toolkit's environment now instead of at the first conversion."""
+
+    def make(screen: Screen) -> int:
+        from host import environments
+
+        return environments.build(toolkit, toolkit_version, python, variant, engine, torch_source, screen)
+
+    _run(False, make)
+
+
+@task(help={"all": "environments and images too, not only jobs and stored results"})
+def clean(context: Context, all: bool = False) -> None:
+    """Remove what rkforge keeps: interrupted jobs and stored results; with --all the environments too."""
+
+    def sweep(screen: Screen) -> int:
+        from host import environments
+
+        return environments.clean(all, screen)
+
+    _run(False, sweep)
+
+
+@task(help={"args": "further arguments for pytest, for example '-k calibration'"})
+def test(context: Context, args: str = "") -> None:
+    """Run the tests. Without a Docker engine those that need one are left out, except in CI."""
+    done = context.run(f"{sys.executable} -m pytest {args}", pty=sys.stdout.isatty(), warn=True)
+    raise Exit(code=done.exited if done is not None else 1)
+
+
+def _run(as_json: bool, work: Callable[[Screen], int]) -> None:
+    """Do the work; turn a fault into its message and exit status, and SIGTERM into Ctrl-C."""
+    screen = Screen()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        status = work(screen)
+    except Fault as fault:
+        status = fault.exit_status
+        screen.fault(fault)
+        if as_json:
+            screen.json({"status": "failed", "artifacts": [], "fault": fault.to_json()})
+    except KeyboardInterrupt:
+        status = FAULTS["cancelled"].exit_status
+        fault = Fault("cancelled", "stopped before the end")
+        screen.fault(fault)
+        if as_json:
+            screen.json({"status": "failed", "artifacts": [], "fault": fault.to_json()})
+    except BrokenPipeError:
+        sys.stdout = None  # type: ignore[assignment]  # the reader left: there is nobody to tell
+        status = 0
+    raise Exit(code=status)
