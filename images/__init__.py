@@ -1,0 +1,1 @@
+"""Recipes of the environments that the toolkits run in: one folder per image."""
