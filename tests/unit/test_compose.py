@@ -1,0 +1,88 @@
+"""docker-compose.yml offers the environments of the table, as sealed as the docker engine runs them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from host.plan import Environment
+from shared import chips
+from shared.contract import CONTRACT
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENTS = [
+    Environment(toolkit.name, version, python, variant)
+    for toolkit in chips.toolkits().values()
+    if toolkit.driver
+    for version in toolkit.versions
+    for python in toolkit.pythons
+    for variant in toolkit.variants
+]
+
+
+def services(**variables: str) -> dict[str, Any]:
+    """The services as compose sees them with these variables set."""
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    filled = re.sub(r"\$\{(\w+):-([^}]*)\}", lambda match: variables.get(match[1], match[2]), text)
+    found: dict[str, Any] = yaml.safe_load(filled)["services"]
+    return found
+
+
+def service(environment: Environment) -> dict[str, Any]:
+    """The service of an environment, with the variables that select its version and Python."""
+    default = chips.toolkit(environment.toolkit).variants[0]
+    suffix = "" if environment.variant == default else f"-{environment.variant}"
+    found: dict[str, Any] = services(
+        RKFORGE_TOOLKIT_VERSION=environment.version,
+        RKFORGE_PYTHON_MINOR=environment.python.removeprefix("3."),
+    )[environment.toolkit + suffix]
+    return found
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda environment: environment.tag)
+def test_service_builds_the_same_image(environment: Environment) -> None:
+    found = service(environment)
+    assert found["image"] == environment.image
+    assert found["build"]["dockerfile"] == f"images/{environment.toolkit}/Dockerfile"
+    arguments = found["build"]["args"]
+    assert arguments["PYTHON_BASE"] == f"python:{environment.python}-slim-bookworm"
+    assert arguments["TOOLKIT_VERSION"] == environment.version
+    assert arguments["VARIANT"] == environment.variant
+    assert arguments["CONTRACT"] == str(CONTRACT)
+
+
+def test_defaults_are_the_tables() -> None:
+    for toolkit in chips.toolkits().values():
+        if toolkit.driver:
+            default = Environment(toolkit.name, toolkit.versions[0], toolkit.pythons[0], toolkit.variants[0])
+            assert services()[toolkit.name]["image"] == default.image
+
+
+def test_only_the_default_variant_is_built_unasked() -> None:
+    unasked = [name for name, found in services().items() if "profiles" not in found]
+    assert unasked == [toolkit.name for toolkit in chips.toolkits().values() if toolkit.driver]
+
+
+@pytest.mark.parametrize("name", services())
+def test_arguments_are_the_dockerfiles(name: str) -> None:
+    build = services()[name]["build"]
+    text = (ROOT / build["dockerfile"]).read_text(encoding="utf-8")
+    assert set(build["args"]) == set(re.findall(r"^ARG (\w+)", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", services())
+def test_runs_are_sealed(name: str) -> None:
+    found = services()[name]
+    assert found["network_mode"] == "none"
+    assert found["read_only"] is True
+    assert found["cap_drop"] == ["ALL"]
+    assert found["init"] is True
+    assert found["pids_limit"] > 0
+    assert found["mem_limit"] == found["memswap_limit"]
+    assert not str(found["user"]).startswith(("0", "root"))
+    assert found["volumes"] == ["./jobs:/jobs"]
+    privileges, profile = found["security_opt"]
+    assert privileges == "no-new-privileges"
+    assert (ROOT / profile.removeprefix("seccomp:")).is_file()
