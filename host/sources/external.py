@@ -83,5 +83,5 @@ def _span(tensor: TensorProto, folder: Path) -> tuple[Path, int, int]:
 
 
 def _size(tensor: TensorProto) -> int:
-    itemsize: int = tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    return prod(tensor.dims) * itemsize
+    size: int = prod(tensor.dims) * tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    return size

@@ -16,9 +16,9 @@ from shared.faults import Fault
 _REASONS = {
     "it has no NPU lowering": """
         Acos Acosh Asin Asinh Atan Atanh BitwiseAnd BitwiseNot Ceil Celu CenterCropPad Col2Im Cosh DFT Det
-        GlobalLpPool GroupNormalization IsInf IsNaN LpPool MatMulInteger Mean MeanVarianceNormalization Mish RNN
-        ReduceL1 ReduceLogSum ReduceProd ReduceSumSquare STFT ScatterElements Selu Shrink Sign Sinh Softsign Tan
-        Trilu Xor""",
+        GlobalLpPool GroupNormalization IsInf IsNaN LpPool MatMulInteger Mean MeanVarianceNormalization Mish
+        RNN ReduceL1 ReduceLogSum ReduceProd ReduceSumSquare STFT ScatterElements Selu Shrink Sign Sinh
+        Softsign Tan Trilu Xor""",
     "the toolkit cannot build it": "DeformConv DynamicQuantizeLinear QLinearConv",
     "the size of its output depends on the data": "Compress NonMaxSuppression NonZero Unique",
     "control flow cannot be compiled": "If Loop Scan",
@@ -51,9 +51,7 @@ def refuse_operators(proto: ModelProto) -> None:
         computed.update(filter(None, node.output))
         if node.op_type in REFUSED:
             raise Fault("model-op", f"Operator {node.op_type}{_at(node)}: {REFUSED[node.op_type]}.")
-        if node.op_type == "Cast" and any(
-            a.name == "to" and a.i == TensorProto.UINT8 for a in node.attribute
-        ):
+        if node.op_type == "Cast" and any(attribute.i == TensorProto.UINT8 for attribute in node.attribute):
             raise Fault("model-op", f"Operator Cast{_at(node)} makes uint8: the toolkit aborts on it.")
 
 

@@ -1,4 +1,4 @@
-"""What a model file is, by its content: a wrong extension neither stops a good file nor lets a bad one through.
+"""What a model file is, by its content: a wrong extension neither stops a good file nor admits a bad one.
 
 Imports no model library: what is not ONNX is told so in milliseconds.
 """

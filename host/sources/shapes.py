@@ -39,14 +39,11 @@ def _fix_input(value: ValueInfoProto, size: tuple[int, int] | None) -> Iterator[
     if not tensor.shape.dim:
         raise Fault("model-shape", f"Input {value.name!r} has no dimensions.", STATIC_HINT)
     before = shape_of(value)
-    batch = len(before) > 1 and isinstance(before[0], str)
-    if batch:
+    if len(before) > 1 and isinstance(before[0], str):
         tensor.shape.dim[0].dim_value = 1
         yield f"input {value.name!r} {shape_text(before)}: batch fixed to 1"
     spatial = _spatial(before)
-    open_axes = [
-        axis for axis, length in enumerate(before) if isinstance(length, str) and (axis or not batch)
-    ]
+    open_axes = [axis for axis, length in enumerate(shape_of(value)) if isinstance(length, str)]
     by_size = bool(open_axes) and set(open_axes) <= set(spatial)
     if open_axes and not (by_size and size):
         what = "height and width" if by_size else f"dimension {open_axes[0]}"
