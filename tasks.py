@@ -13,7 +13,7 @@ from invoke.tasks import task
 
 from host.config import SETTINGS
 from host.console import Screen
-from shared.faults import FAULTS, Fault
+from shared.faults import Fault
 
 HELP = {setting.name: setting.help for setting in SETTINGS}
 CONVERT_HELP = {
@@ -78,14 +78,14 @@ def _convert(
     as_json: bool,
     dry_run: bool,
 ) -> int:
-    from host import config, conversion
+    from host import config, present
 
     if record is not None:
-        return conversion.repeat(Path(record), flags, screen, as_json)
+        return present.repeat(Path(record), flags, screen, as_json)
     settings = config.resolve(flags, changes, Path.cwd(), os.environ)
     if dry_run:
-        return conversion.preview(settings, screen, as_json)
-    return conversion.run(settings, screen, as_json)
+        return present.preview(settings, screen, as_json)
+    return present.run(settings, screen, as_json)
 
 
 @task(positional=["file"], help={"file": "a .rknn file", "json": CONVERT_HELP["json"]})
@@ -168,19 +168,12 @@ def _run(as_json: bool, work: Callable[[Screen], int]) -> None:
     screen = Screen()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        status = work(screen)
+        raise Exit(code=work(screen))
     except Fault as fault:
-        status = fault.exit_status
-        screen.fault(fault)
-        if as_json:
-            screen.json({"status": "failed", "artifacts": [], "fault": fault.to_json()})
+        ended = fault
     except KeyboardInterrupt:
-        status = FAULTS["cancelled"].exit_status
-        fault = Fault("cancelled", "stopped before the end")
-        screen.fault(fault)
-        if as_json:
-            screen.json({"status": "failed", "artifacts": [], "fault": fault.to_json()})
-    except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # the reader left: there is nobody to tell
-        status = 0
-    raise Exit(code=status)
+        ended = Fault("cancelled", "stopped before the end")
+    screen.fault(ended)
+    if as_json:
+        screen.json({"status": "failed", "artifacts": [], "fault": ended.to_json()})
+    raise Exit(code=ended.exit_status)

@@ -52,12 +52,13 @@ def follow(
         time.sleep(POLL_S)
 
 
-def result(directory: Path, otherwise: Fault | None) -> Result | Fault:
-    """A job's result, or why it has none; `otherwise` is what ended the run as a whole."""
+def result(directory: Path, ended: Fault | None) -> Result | Fault:
+    """A job's good result, or why it has none; `ended` is what ended the run as a whole."""
     try:
-        return contract.read_result(str(directory / "result.json"))
+        found = contract.read_result(str(directory / "result.json"))
     except (OSError, ValueError):
-        return otherwise or Fault("internal", f"the job in {directory.name} left no result")
+        return ended or Fault("internal", f"the job in {directory.name} left no result")
+    return Fault.from_json(found.fault) if found.fault else found
 
 
 def _report(directory: Path, start: int, on_event: Callable[[Path, Event], None]) -> int:

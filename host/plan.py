@@ -8,6 +8,9 @@ from typing import Any
 from host.config import Settings
 from shared import chips
 
+COMPANIONS = ("rknn_source.yaml", "report.json", "log.txt", "failed.log.txt")
+"""The files beside an artefact, in the order of Target's fields."""
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -39,6 +42,8 @@ class Target:
     record: Path
     report: Path
     log: Path
+    failed_log: Path
+    """The log of a failed run: the files of an earlier good one stay as they are."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +53,17 @@ class Plan:
     chip: str
     dtype: str
     quantize: bool
+    activation_bits: int | None
     environment: Environment
     config: dict[str, Any]
     """The toolkit's `config`, without what depends on the model's inputs (mean and std)."""
     target: Target
     notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What the screen calls it: rk3588-int8."""
+        return f"{self.chip}-{self.dtype}"
 
     def to_json(self) -> dict[str, Any]:
         """The plan as --dry-run prints it."""
@@ -90,6 +101,7 @@ def _plan(settings: Settings, chip: chips.Chip, default_python: Callable[[chips.
         chip=chip.name,
         dtype=dtype.name,
         quantize=dtype.quantize,
+        activation_bits=dtype.activation_bits,
         environment=environment,
         config=config,
         target=_target(settings, f"{chip.name}-{dtype.name}", toolkit.artifact),
@@ -100,7 +112,7 @@ def _plan(settings: Settings, chip: chips.Chip, default_python: Callable[[chips.
 def _dtype(settings: Settings, chip: chips.Chip) -> tuple[chips.Dtype, tuple[str, ...]]:
     forced = settings.config.get("quantized_dtype")
     if forced is not None:
-        return chips.Dtype(str(forced), True, {}, ()), (
+        return chips.Dtype(str(forced), True, None, {}, ()), (
             f"dtype {forced} was forced with --set: it is not verified",
         )
     if settings.dtype:
@@ -124,4 +136,4 @@ def _target(settings: Settings, name: str, artifact: str) -> Target:
         folder = Path("out") / settings.model.stem / name
     else:
         folder = output if len(settings.chips) == 1 else output / name
-    return Target(folder / artifact, folder / "rknn_source.yaml", folder / "report.json", folder / "log.txt")
+    return Target(folder / artifact, *(folder / file for file in COMPANIONS))

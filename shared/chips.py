@@ -8,7 +8,7 @@ import difflib
 import functools
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from shared.faults import Fault
 
@@ -19,6 +19,8 @@ class Dtype(NamedTuple):
     name: str
     quantize: bool
     """Whether calibration is needed."""
+    activation_bits: Optional[int]
+    """Width of integer activations; None where they are floats."""
     config: Dict[str, Any]
     """What it adds to the toolkit's `config`."""
     aliases: Sequence[str]

@@ -2,10 +2,11 @@
 
 import sys
 
-from shared import harness
+from shared import harness, heap
 from toolkit2 import artifact, logs
 
 ENVIRONMENT = {
+    **heap.environment(),
     # one thread, so that sums round alike everywhere; calibration uses one anyway
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

@@ -22,13 +22,12 @@ def verify(job: Job, path: str) -> Artifact:
         )
     with open(path, "rb") as stream:
         data = stream.read()
-    canonical = digest.canonical(data)
     return Artifact(
         file=job.artifact,
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        canonical_digest=canonical.hexdigest,
-        masked_bytes=canonical.masked_bytes,
+        canonical_digest=digest.canonical(data),
+        masked_bytes=digest.masked_bytes(data),
         platform=parsed.platform,
         toolkit_version=parsed.toolkit_version,
     )

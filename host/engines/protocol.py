@@ -16,11 +16,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run of several jobs may use. `memory_bytes` is per job, `deadline_s` for all together."""
+    """What a run may use: how many jobs at once, and resident memory per job."""
 
     jobs: int
     memory_bytes: int
-    deadline_s: float
 
 
 class Running(Protocol):

@@ -1,0 +1,206 @@
+"""One request from settings to delivered files: plan, cache, stage, run, judge, deliver.
+
+Everything that converts calls `convert`; what differs between engines, chips and toolkits is data here.
+"""
+
+import itertools
+import json
+import math
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from host import environments, jobs
+from host.config import Settings
+from host.console import Screen
+from host.engines import recipe
+from host.engines.protocol import Engine, Limits
+from host.plan import Environment, Plan
+from host.results import cache, delivery, facts, record
+from host.results.facts import Facts
+from shared import chips
+from shared.contract import CONTRACT, Event, Job
+from shared.faults import Fault
+
+if TYPE_CHECKING:
+    from host.staging import Staged
+
+GRACE_S = 120
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one plan ended: with facts and delivered files, or with a fault."""
+
+    plan: Plan
+    facts: Facts | None
+    from_cache: bool
+    fault: Fault | None
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What the jobs of one request share."""
+
+    folder: Path
+    identity: facts.Identity
+    keys: dict[str, str]
+    screen: Screen
+
+
+def convert(settings: Settings, engine: Engine, plans: list[Plan], screen: Screen) -> list[Outcome]:
+    """Carry out a request; one outcome per plan, in their order.
+
+    Raises:
+        Fault: what concerns the request as a whole (model, dataset, environment, output).
+    """
+    with ExitStack() as claims:
+        for each in plans:
+            delivery.prepare(each.target.artifact.parent)
+            claims.enter_context(delivery.claimed(each.target.artifact))
+        identity = facts.identify(settings)
+        keys = {each.chip: _key(settings, each, engine, identity) for each in plans}
+        stored = {chip: entry for chip, key in keys.items() if settings.cache and (entry := cache.find(key))}
+        outcomes = {
+            each.chip: _deliver(settings, each, stored[each.chip], True)
+            for each in plans
+            if each.chip in stored
+        }
+        missing = [each for each in plans if each.chip not in outcomes]
+        for environment, group in itertools.groupby(missing, key=lambda each: each.environment):
+            with jobs.batch() as folder:
+                for outcome in _run(
+                    settings, engine, environment, list(group), _Batch(folder, identity, keys, screen)
+                ):
+                    outcomes[outcome.plan.chip] = outcome
+    return [outcomes[each.chip] for each in plans]
+
+
+def _key(settings: Settings, each: Plan, engine: Engine, identity: facts.Identity) -> str:
+    return cache.key(
+        {
+            "identity": identity._asdict(),
+            "request": facts.request(settings, each),
+            "config": each.config,
+            "environment": each.environment,
+            "locks": recipe.locks_digest(each.environment),
+            "code": recipe.contract_digest(each.environment),
+            "host": facts.code_digest(),
+            "engine": engine.name,
+        }
+    )
+
+
+def _run(
+    settings: Settings, engine: Engine, environment: Environment, plans: list[Plan], batch: "_Batch"
+) -> list[Outcome]:
+    """Run the jobs of one environment, at most `settings.jobs` at once, and finish each."""
+    from host import staging  # numpy, onnx: not for what ends before this
+
+    screen = batch.screen
+    directories = {batch.folder / f"job-{number:04d}": each for number, each in enumerate(plans, 1)}
+    for each in plans:
+        screen.stage(each.name, Event(time.time(), "prepare", "", 0, 0))
+    inputs = batch.folder / "inputs"
+    inputs.mkdir()
+    quantize = any(each.quantize for each in plans)
+    staged = staging.stage(settings, quantize, chips.toolkit(environment.toolkit).max_opset, inputs)
+    for line in staged.notes:
+        screen.say(line)
+    environments.require(engine, environment, screen)
+    for directory, each in directories.items():
+        jobs.place(directory, _job(settings, each, staged), inputs)
+
+    at_once = min(settings.jobs, len(plans))
+    deadline_s = settings.timeout_s * math.ceil(len(plans) / at_once) + GRACE_S
+    limits = Limits(at_once, settings.memory_bytes)
+    with ThreadPoolExecutor(1) as pool, screen.working():
+        reference = pool.submit(staging.reference, staged, inputs)
+        with engine.start(environment, batch.folder, [path.name for path in directories], limits) as running:
+            ended = jobs.follow(
+                running,
+                list(directories),
+                lambda directory, event: screen.stage(directories[directory].name, event),
+                deadline_s,
+            )
+        provenance = engine.provenance(environment)
+        expected = reference.result()
+    outcomes = []
+    for directory, each in directories.items():
+        result = jobs.result(directory, ended)
+        if isinstance(result, Fault):
+            outcomes.append(_failed(each, directory, result))
+            continue
+        simulated = [directory / "out" / name for name in result.simulated]
+        checks = staging.check(staged, expected, simulated, each.activation_bits)
+        made = facts.make(batch.identity, each, staged.to_json(), result, provenance, checks)
+        screen.stage(each.name, Event(time.time(), "done", "", 0, 0))
+        outcomes.append(_finish(settings, each, batch.keys[each.chip], made, directory))
+    return outcomes
+
+
+def _job(settings: Settings, each: Plan, staged: "Staged") -> Job:
+    return Job(
+        contract=CONTRACT,
+        chip=each.chip,
+        toolkit_version=each.environment.version,
+        model=staged.model,
+        config={**each.config, **staged.config},
+        quantize=each.quantize,
+        dataset=staged.dataset if each.quantize else None,
+        heldout=staged.heldout,
+        artifact=chips.toolkit(each.environment.toolkit).artifact,
+        timeout_s=settings.timeout_s,
+        memory_bytes=settings.memory_bytes,
+    )
+
+
+def _finish(settings: Settings, each: Plan, key: str, made: Facts, directory: Path) -> Outcome:
+    """Keep a finished job's files in the cache, and deliver them."""
+    entry = directory / "entry"
+    entry.mkdir()
+    (directory / "out" / chips.toolkit(each.environment.toolkit).artifact).rename(entry / facts.ARTIFACT)
+    (directory / "log.txt").rename(entry / facts.LOG)
+    facts.write(made, entry)
+    if settings.cache:
+        cache.store(key, {path.name: path for path in entry.iterdir()})
+    return _deliver(settings, each, entry, False)
+
+
+def _deliver(settings: Settings, each: Plan, entry: Path, from_cache: bool) -> Outcome:
+    """Put an entry's files where the plan wants them, unless an output is dead and that is not allowed."""
+    made = facts.read(entry)
+    checks = made["checks"]
+    if checks is not None and checks["verdict"] == "dead" and not settings.allow_dead:
+        return Outcome(each, made, from_cache, Fault("dead-output", checks["explanation"]))
+    target = each.target
+    documents = {
+        "record": record.dump(facts.as_record(made, settings, each)),
+        "report": json.dumps(facts.as_report(made, each, from_cache), indent=2, ensure_ascii=False) + "\n",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in documents.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        delivery.deliver(
+            {
+                target.log: entry / facts.LOG,
+                target.report: Path(folder) / "report",
+                target.record: Path(folder) / "record",
+                target.artifact: entry / facts.ARTIFACT,
+            }
+        )
+    target.failed_log.unlink(missing_ok=True)
+    return Outcome(each, made, from_cache, None)
+
+
+def _failed(each: Plan, directory: Path, fault: Fault) -> Outcome:
+    """Keep the log of a failed job beside where its result would have been."""
+    log = directory / "log.txt"
+    if log.is_file():
+        delivery.deliver({each.target.failed_log: log})
+        fault.log = str(each.target.failed_log)
+    return Outcome(each, None, False, fault)

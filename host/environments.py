@@ -1,0 +1,76 @@
+"""Building environments ahead of their first use, and removing what rkforge keeps."""
+
+import shutil
+import time
+from pathlib import Path
+
+from host import config, engines, paths
+from host.console import Screen
+from host.engines.protocol import Engine
+from host.plan import Environment
+from shared import chips
+from shared.faults import Fault
+
+
+def build(
+    toolkit: str, version: str, python: str, variant: str, engine_name: str, torch_source: str, screen: Screen
+) -> int:
+    """Build one environment; empty names mean the toolkit's defaults."""
+    made = chips.toolkit(toolkit)
+    problems = [
+        Fault("bad-option", f"--{name}: {chips.unknown(name, value, list(known))}")
+        for name, value, known in (
+            ("toolkit-version", version, made.versions),
+            ("python", python, made.pythons),
+            ("variant", variant, made.variants),
+        )
+        if value and value not in known
+    ]
+    if problems:
+        raise config.together(problems)
+    if not made.driver:
+        raise Fault("toolkit-unavailable", f"{made.package} cannot be built by this rkforge yet")
+    engine, why = engines.choose(engine_name)
+    environment = Environment(
+        toolkit,
+        version or made.versions[0],
+        python or engine.default_python(made),
+        variant or made.variants[0],
+    )
+    screen.say(f"engine {engine.name}: {why}")
+    started = time.monotonic()
+    engine.build(environment, screen.say, torch_source)
+    screen.print(f"{environment.image} is ready ({engine.name}, {time.monotonic() - started:.0f} s)")
+    return 0
+
+
+def require(engine: Engine, environment: Environment, screen: Screen) -> None:
+    """Build the environment if it is not there or holds older code."""
+    if not engine.ready(environment):
+        engine.build(environment, screen.say)
+
+
+def clean(everything: bool, screen: Screen) -> int:
+    """Remove interrupted jobs and stored results; with `everything` environments and images too."""
+    folders = ["jobs", "results", "locks", *(["environments", "builds"] if everything else [])]
+    freed = sum(_remove(paths.cache() / folder) for folder in folders)
+    try:
+        engine, _ = engines.choose("docker")
+    except Fault:
+        engine = None
+    from host.engines.docker import DockerEngine
+
+    if isinstance(engine, DockerEngine):
+        for name in engine.sweep():
+            screen.print(f"removed container {name}")
+        for image in engine.images() if everything else []:
+            engine.remove(image)
+            screen.print(f"removed image {', '.join(image.tags) or image.id}")
+    screen.print(f"freed {freed / 1e6:.0f} MB in {paths.cache()}")
+    return 0
+
+
+def _remove(folder: Path) -> int:
+    size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    shutil.rmtree(folder, ignore_errors=True)
+    return size

@@ -1,0 +1,197 @@
+"""The `convert` command: what it prints before, while and after a request is carried out."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from host import config, conversion, engines, plan
+from host.config import Settings
+from host.console import Screen
+from host.conversion import Outcome
+from host.engines.protocol import Engine
+from host.plan import Plan
+from host.results import facts, record
+from shared.faults import Fault
+
+LOW_COSINE = 0.95
+
+
+def preview(settings: Settings, screen: Screen, as_json: bool) -> int:
+    """--dry-run: what would be done, without reading the model or touching a file."""
+    engine, why, plans = _plan(settings, screen)
+    if as_json:
+        screen.json({"status": "planned", "engine": engine.name, "plans": [each.to_json() for each in plans]})
+        return 0
+    screen.print(f"model     {settings.model}")
+    screen.print(f"dataset   {settings.dataset or 'none'}")
+    screen.print(f"engine    {engine.name}: {why}")
+    rows = [[each.name, each.environment.image, str(each.target.artifact)] for each in plans]
+    screen.table(["job", "environment", "artefact"], rows)
+    for each in plans:
+        screen.print(
+            f"{each.name}: config({', '.join(f'{key}={value!r}' for key, value in each.config.items())})"
+        )
+    return 0
+
+
+def run(settings: Settings, screen: Screen, as_json: bool) -> int:
+    """Convert and print the result; the exit status of the first fault, or 0."""
+    started = time.monotonic()
+    engine, _, plans = _plan(settings, screen)
+    outcomes = conversion.convert(settings, engine, plans, screen)
+    _show(outcomes, engine, time.monotonic() - started, screen, as_json)
+    return next((outcome.fault.exit_status for outcome in outcomes if outcome.fault), 0)
+
+
+def repeat(path: Path, flags: Mapping[str, Any], screen: Screen, as_json: bool) -> int:
+    """--from: build again what a record describes, and compare with what it recorded."""
+    started = time.monotonic()
+    recorded = record.read(path)
+    asked = dict(recorded["request"])
+    changes = [f"{key}={value}" for key, value in asked.pop("set", {}).items()]
+    own = {name: flags.get(name) for name in ("engine", "output", "timeout", "jobs") if flags.get(name)}
+    for name in ("model", "dataset"):
+        if name in asked:
+            asked[name] = str(path.parent / asked[name])
+    with tempfile.TemporaryDirectory() as scratch:
+        wanted = {"output": scratch, **asked, **own}
+        settings = replace(config.resolve(wanted, changes, Path(scratch), {}), cache=False, allow_dead=True)
+        _compare_inputs(recorded, facts.identify(settings))
+        engine, _, plans = _plan(settings, screen)
+        outcomes = conversion.convert(settings, engine, plans, screen)
+    outcome = outcomes[0]
+    if outcome.facts is None:
+        raise outcome.fault or Fault("internal", "the repeated conversion ended without a result")
+    before, now = recorded["artifact"], outcome.facts["artifact"]
+    same_bytes = before["sha256"] == now["sha256"]
+    same = same_bytes or (before["canonical_digest"] == now["canonical_digest"] is not None)
+    if as_json:
+        document = _document(outcomes, engine, time.monotonic() - started)
+        screen.json({**document, "reproduced": same, "identical_bytes": same_bytes})
+    if not same:
+        differences = record.differences(recorded["environment"], outcome.facts["environment"])
+        raise Fault(
+            "not-reproduced",
+            f"canonical digest {now['canonical_digest']}, recorded {before['canonical_digest']}\n  "
+            + "\n  ".join(differences or ["the environments are the same"]),
+        )
+    if not as_json:
+        screen.print(f"canonical digest  {now['canonical_digest']}")
+        screen.print(f"reproduced: {'identical bytes' if same_bytes else 'same canonical digest'}")
+    return 0
+
+
+def _plan(settings: Settings, screen: Screen) -> tuple[Engine, str, list[Plan]]:
+    engine, why = engines.choose(settings.engine)
+    plans = plan.make(settings, engine.default_python)
+    screen.say(f"engine {engine.name}: {why}")
+    for each in plans:
+        for note in each.notes:
+            screen.warn(note)
+    return engine, why, plans
+
+
+def _compare_inputs(recorded: Mapping[str, Any], identity: facts.Identity) -> None:
+    changed = [
+        name
+        for name, before, now in (
+            ("model", recorded["model"]["sha256"], identity.model),
+            ("dataset", recorded.get("calibration", {}).get("sha256"), identity.dataset),
+        )
+        if before != now
+    ]
+    if changed:
+        raise Fault(
+            "not-reproduced",
+            f"the {' and the '.join(changed)} changed since the record was written",
+            "Restore the files that were recorded, or convert anew.",
+        )
+
+
+def _show(outcomes: list[Outcome], engine: Engine, seconds: float, screen: Screen, as_json: bool) -> None:
+    for outcome in outcomes:
+        if outcome.facts is not None:
+            for line in outcome.facts["warnings"]:
+                screen.warn(f"{outcome.plan.name}: {line}")
+            _show_checks(outcome, screen)
+        if outcome.fault is not None:
+            screen.fault(outcome.fault, outcome.plan.name)
+    if as_json:
+        screen.json(_document(outcomes, engine, seconds))
+        return
+    for outcome in outcomes:
+        if outcome.fault is None and outcome.facts is not None:
+            artifact = outcome.facts["artifact"]
+            how = "from the cache" if outcome.from_cache else f"{seconds:.1f} s"
+            screen.print(f"{outcome.plan.target.artifact}  {artifact['size']} bytes  {how}")
+            screen.print(f"  sha256            {artifact['sha256']}")
+            screen.print(f"  canonical digest  {artifact['canonical_digest'] or 'not available'}")
+    good = [outcome for outcome in outcomes if outcome.fault is None]
+    if good:
+        screen.say(f"next: invoke inspect {good[0].plan.target.artifact}")
+
+
+def _show_checks(outcome: Outcome, screen: Screen) -> None:
+    assert outcome.facts is not None
+    checks = outcome.facts["checks"]
+    if checks is None:
+        screen.warn(
+            f"{outcome.plan.name}: the result was not simulated, so nothing is known about its accuracy"
+        )
+        return
+    for output in checks["outputs"]:
+        cosine, error = output["cosine"], output["max_error"]
+        if cosine is None:
+            screen.warn(f"{outcome.plan.name}: output {output['name']} is not finite in the simulator")
+            continue
+        line = f"{outcome.plan.name}: output {output['name']} cosine {cosine:.5f}, max error {error:.4g}"
+        line += f" against the float model on {checks['images']} held-out inputs (simulator)"
+        (screen.warn if cosine < LOW_COSINE else screen.say)(line)
+    if checks["verdict"] == "dead" and outcome.fault is None:
+        screen.warn(f"{outcome.plan.name}: kept with a dead output. {checks['explanation']}")
+
+
+def _document(outcomes: list[Outcome], engine: Engine, seconds: float) -> dict[str, Any]:
+    failures = [
+        {"chip": outcome.plan.chip, "dtype": outcome.plan.dtype, **outcome.fault.to_json()}
+        for outcome in outcomes
+        if outcome.fault is not None
+    ]
+    document: dict[str, Any] = {
+        "status": "failed" if failures else "ok",
+        "artifacts": [_artifact(outcome) for outcome in outcomes if outcome.fault is None],
+        "checks": [
+            {"chip": outcome.plan.chip, "dtype": outcome.plan.dtype, **(outcome.facts["checks"] or {})}
+            for outcome in outcomes
+            if outcome.facts is not None
+        ],
+        "cache": "hit" if all(outcome.from_cache for outcome in outcomes) else "miss",
+        "engine": engine.name,
+        "duration_s": round(seconds, 3),
+    }
+    if failures:
+        document["fault"] = failures[0]
+        document["failures"] = failures
+    return document
+
+
+def _artifact(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.facts is not None
+    each, made = outcome.plan, outcome.facts
+    return {
+        "path": str(each.target.artifact),
+        "chip": each.chip,
+        "toolkit": each.environment.toolkit,
+        "version": each.environment.version,
+        "dtype": each.dtype,
+        "size": made["artifact"]["size"],
+        "sha256": made["artifact"]["sha256"],
+        "canonical_digest": made["artifact"]["canonical_digest"],
+        "record": str(each.target.record),
+        "report": str(each.target.report),
+        "cache": "hit" if outcome.from_cache else "miss",
+        "warnings": made["warnings"],
+    }

@@ -1,0 +1,167 @@
+"""All that is known about one finished conversion, wherever its files end up lying.
+
+The facts are stored beside the artefact in the cache; the record (YAML) and the report (JSON) are made
+from them at delivery, with paths as seen from there.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from host import paths
+from host.calibration import listing
+from host.config import Settings
+from host.plan import Plan
+from host.results import record
+from host.sources.fingerprint import raw_fingerprint
+from shared.contract import Artifact, Result
+
+VERSION = "0.1.0"
+FILE = "facts.json"
+ARTIFACT = "artifact.rknn"
+LOG = "log.txt"
+SHAPING = ("sources", "calibration", "quality")
+"""The rooms of host/ whose code decides what is staged and how it is judged."""
+
+Facts = dict[str, Any]
+
+
+class Identity(NamedTuple):
+    """SHA-256 (hex) of what the user brought: the model with its data files, and the calibration set."""
+
+    model: str
+    dataset: str | None
+
+
+def identify(settings: Settings) -> Identity:
+    """The identity of a request's files; Fault model-* or dataset-* when they cannot be read."""
+    dataset = listing.fingerprint(settings.dataset) if settings.dataset else None
+    return Identity(raw_fingerprint(settings.model), dataset)
+
+
+def code_digest() -> str:
+    """SHA-256 over the host code that decides a result."""
+    total = hashlib.sha256(VERSION.encode())
+    for room in SHAPING:
+        for path in sorted((paths.ROOT / "host" / room).glob("*.py")):
+            total.update(path.name.encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
+
+
+def request(settings: Settings, each: Plan) -> dict[str, Any]:
+    """The request for one chip as setting name -> text, paths aside, defaults filled in."""
+    size = settings.size and f"{settings.size[0]}x{settings.size[1]}"
+    values = {
+        "chip": each.chip,
+        "dtype": each.dtype,
+        "algorithm": settings.algorithm,
+        "size": size,
+        "mean": _numbers(settings.mean),
+        "std": _numbers(settings.std),
+        "max-images": settings.max_images and str(settings.max_images),
+        "resize": settings.resize,
+        "memory": str(settings.memory_bytes),
+        "toolkit-version": each.environment.version,
+        "python": each.environment.python,
+        "variant": each.environment.variant,
+    }
+    return {**{name: value for name, value in values.items() if value}, "set": dict(settings.config)}
+
+
+def make(
+    identity: Identity,
+    each: Plan,
+    staged: Mapping[str, Any],
+    result: Result,
+    environment: Mapping[str, Any],
+    checks: Mapping[str, Any] | None,
+) -> Facts:
+    """Gather the facts of a successful job.
+
+    Args:
+        identity: of the user's files.
+        each: the plan that was carried out.
+        staged: what was staged, as `Staged.to_json`.
+        result: with an artifact.
+        environment: the engine's provenance.
+        checks: `Checks.to_json`, or None when nothing could be simulated.
+    """
+    assert isinstance(result.artifact, Artifact)
+    changes: dict[str, Any] = {}
+    for retry in result.retries:
+        changes.update(retry["config"])
+    return {
+        "rkforge": VERSION,
+        "identity": identity._asdict(),
+        "staged": dict(staged),
+        "toolkit": {
+            "name": each.environment.toolkit,
+            "version": result.artifact.toolkit_version,
+            "config": {**each.config, **staged["config"], **changes},
+            "quantize": each.quantize,
+            "retries": result.retries,
+        },
+        "environment": {**environment, **result.environment},
+        "artifact": {key: value for key, value in result.artifact._asdict().items() if key != "file"},
+        "checks": checks,
+        "warnings": [*staged["warnings"], *result.warnings],
+        "durations_s": result.durations_s,
+        "peak_memory_bytes": result.peak_memory_bytes,
+    }
+
+
+def write(made: Facts, folder: Path) -> None:
+    """Write facts.json."""
+    text = json.dumps(made, indent=1, ensure_ascii=False)
+    (folder / FILE).write_text(text, encoding="utf-8")
+
+
+def read(folder: Path) -> Facts:
+    """The facts that `write` left in a folder."""
+    made: Facts = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    return made
+
+
+def as_record(made: Facts, settings: Settings, each: Plan) -> dict[str, Any]:
+    """The content of rknn_source.yaml; paths are relative to where it lies."""
+    home = each.target.record.parent
+    asked = request(settings, each)
+    named = {"model": record.relative(settings.model, home)}
+    if settings.dataset:
+        named["dataset"] = record.relative(settings.dataset, home)
+    staged = made["staged"]
+    return {
+        "rkforge": made["rkforge"],
+        "request": {**named, **asked},
+        "model": {"sha256": made["identity"]["model"], **staged["model"]},
+        "calibration": {"sha256": made["identity"]["dataset"], **staged["calibration"]},
+        "toolkit": made["toolkit"],
+        "artifact": {"file": each.target.artifact.name, **made["artifact"]},
+        "environment": made["environment"],
+        "verdict": (made["checks"] or {}).get("verdict", "not simulated"),
+    }
+
+
+def as_report(made: Facts, each: Plan, from_cache: bool) -> dict[str, Any]:
+    """The content of report.json: the result, how it compares with the float model, time and memory."""
+    return {
+        "chip": each.chip,
+        "dtype": each.dtype,
+        "toolkit": made["toolkit"]["name"],
+        "version": made["toolkit"]["version"],
+        "artifact": {"path": str(each.target.artifact), **made["artifact"]},
+        "checks": made["checks"],
+        "checked_on": "the vendor's PC simulator; no board was involved",
+        "notes": made["staged"]["notes"],
+        "warnings": made["warnings"],
+        "retries": made["toolkit"]["retries"],
+        "cache": "hit" if from_cache else "miss",
+        "durations_s": made["durations_s"],
+        "peak_memory_bytes": made["peak_memory_bytes"],
+    }
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:.9g}" for value in values)

@@ -1,0 +1,171 @@
+"""From the user's model and images to the in/ folder that all jobs of a request share."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from host.calibration import listing, memory, noise, select
+from host.calibration import staging as calibration
+from host.calibration.images import image_size
+from host.config import Settings
+from host.quality.channels import channel_layouts
+from host.quality.compare import compare, explain
+from host.quality.reference import normalise, reference_outputs
+from host.sources import onnx_model
+from host.sources.onnx_model import OnnxSource, TensorSpec
+from shared.faults import Fault
+
+IN = "in"
+MODEL = "model.onnx"
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The shared input of one request's jobs. Paths are relative to a job directory."""
+
+    source: OnnxSource
+    model: str
+    model_sha256: str
+    """Of the staged bytes, after shapes and opset were settled."""
+    dataset: str
+    heldout: list[str]
+    config: dict[str, Any]
+    """mean_values and std_values, one list per model input; empty for models without image inputs."""
+    calibration: dict[str, Any]
+    """What calibrates, for the record."""
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts for the record: what the model turned out to be, and what calibrates it."""
+        return {
+            "model": {
+                "staged_sha256": self.model_sha256,
+                "opset": self.source.opset,
+                "inputs": [asdict(each) for each in self.source.inputs],
+                "outputs": [asdict(each) for each in self.source.outputs],
+            },
+            "calibration": self.calibration,
+            "config": self.config,
+            "notes": list(self.notes),
+            "warnings": list(self.warnings),
+        }
+
+
+def stage(settings: Settings, quantize: bool, max_opset: int, folder: Path) -> Staged:
+    """Check the model and the images, and write what the toolkit will read.
+
+    Args:
+        settings: of the request.
+        quantize: whether any job of the request calibrates.
+        max_opset: what the toolkit reads.
+        folder: an empty folder that becomes in/.
+
+    Raises:
+        Fault: model-*, dataset-*, or bad-option when mean and std do not fit the input.
+    """
+    source = onnx_model.load(settings.model, max_opset, settings.size)
+    data = source.proto.SerializeToString(deterministic=True)
+    (folder / MODEL).write_bytes(data)
+    config = _normalisation(settings, source.inputs)
+    warnings: list[str] = []
+    if settings.dataset is None:
+        staged = calibration.stage_noise(source.inputs, folder)
+        described: dict[str, Any] = {"noise_seed": noise.SEED, "images": noise.CALIBRATION}
+        if quantize:
+            warnings.append(
+                "calibrated with random noise, because no --dataset was given: the file has the right size and speed, "
+                "but not the right accuracy. Give 50-200 typical images for real use"
+            )
+    else:
+        if len(source.inputs) > 1:
+            raise Fault(
+                "dataset-invalid",
+                f"the model has {len(source.inputs)} inputs, a dataset serves models with one",
+                "Leave --dataset out, or export the model with one input.",
+            )
+        images = listing.find_images(settings.dataset)
+        count, warning = memory.image_count(
+            len(images),
+            settings.max_images,
+            settings.memory_bytes if quantize else 1 << 62,
+            settings.algorithm,
+            memory.footprint(source.proto),
+        )
+        selection = select.select(images, count)
+        staged = calibration.stage(selection, source.inputs[0], settings.resize, folder)
+        described = {
+            "images": len(selection.calibration),
+            "held_out": len(selection.held_out),
+            "held_out_also_calibrate": selection.reused_held_out,
+            "files": [image.name for image in selection.calibration],
+        }
+        warnings += [warning] if warning else []
+    return Staged(
+        source=source,
+        model=f"{IN}/{MODEL}",
+        model_sha256=hashlib.sha256(data).hexdigest(),
+        dataset=f"{IN}/{staged.calibration.name}",
+        heldout=[f"{IN}/{path.name}" for path in staged.held_out],
+        config=config,
+        calibration=described,
+        notes=source.notes,
+        warnings=tuple(warnings),
+    )
+
+
+def reference(staged: Staged, folder: Path) -> dict[str, NDArray[Any]]:
+    """The float model's outputs on the held-out inputs in `folder`, by name; [images, *output shape]."""
+    arrays = {}
+    for number, (each, path) in enumerate(zip(staged.source.inputs, staged.heldout, strict=True)):
+        array = np.load(folder / Path(path).name)
+        if array.dtype == np.uint8 and staged.config:
+            mean, std = (staged.config[key][number] for key in ("mean_values", "std_values"))
+            array = normalise(array, mean, std)
+        arrays[each.name] = array
+    return reference_outputs(staged.source.proto, arrays)
+
+
+def check(
+    staged: Staged, expected: dict[str, NDArray[Any]], simulated: Sequence[Path], activation_bits: int | None
+) -> dict[str, Any] | None:
+    """The simulator's outputs, one .npy each, against the float model's; None when nothing was simulated."""
+    if not simulated:
+        return None
+    answers = [np.load(path) for path in simulated]
+    checks = compare(answers, expected, channel_layouts(staged.source.proto), activation_bits)
+    return {**checks.to_json(), "explanation": explain(checks)}
+
+
+def _normalisation(settings: Settings, inputs: Sequence[TensorSpec]) -> dict[str, Any]:
+    sizes = [image_size(each.shape) for each in inputs]
+    if not any(sizes):
+        return {}
+    values: dict[str, Any] = {}
+    for key, name, given, neutral in (
+        ("mean_values", "mean", settings.mean, 0.0),
+        ("std_values", "std", settings.std, 1.0),
+    ):
+        values[key] = [
+            [neutral] * each.shape[1] if size is None else _per_channel(name, given, size.channels)
+            for each, size in zip(inputs, sizes, strict=True)
+        ]
+    return values
+
+
+def _per_channel(name: str, given: tuple[float, ...], channels: int) -> list[float]:
+    """One number per channel; a single or repeated number serves any count."""
+    if len(given) == channels:
+        return list(given)
+    if len(set(given)) == 1:
+        return [given[0]] * channels
+    raise Fault(
+        "bad-option",
+        f"--{name} has {len(given)} numbers, the input has {channels} channel{'s'[: channels > 1]}",
+        "Give one number, or one per channel.",
+    )
