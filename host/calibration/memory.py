@@ -1,0 +1,115 @@
+"""How many images a build can calibrate with before the machine suffers.
+
+Measured on rknn-toolkit2 2.5.0 (benchmarks/calibration_memory.py): what grows with the number of images is
+not the images but the model's largest activation, kept for all of them at once: twice by `normal`, which
+works in portions of about 1 GiB, three times by `kl_divergence` and up to ten times by `mmse`, which have
+no such bound.
+"""
+
+from bisect import bisect_right
+from math import ceil, prod
+from typing import NamedTuple
+
+from onnx import ModelProto, ValueInfoProto
+from onnx.shape_inference import infer_shapes
+
+from shared.faults import Fault
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+_INTERPRETER = 360 * MIB
+_PER_MODEL_BYTE = 7
+_SIMULATOR = 5.5  # largest activations, whatever the number of images
+
+
+class Growth(NamedTuple):
+    """Memory of an algorithm: largest activations per image, and the bytes it stops growing at."""
+
+    per_image: float
+    portion: float
+
+
+GROWTH = {
+    "normal": Growth(2.2, 1.1 * GIB),
+    "kl_divergence": Growth(3.3, float("inf")),
+    "mmse": Growth(10.0, float("inf")),
+}
+DEFAULT_IMAGES = {"normal": 100, "kl_divergence": 100, "mmse": 20}
+"""Images used when none were asked for: the vendor's advice, less where an image costs seconds."""
+
+
+class Footprint(NamedTuple):
+    """What a model's calibration memory depends on, in bytes."""
+
+    largest_activation: int
+    model: int
+
+
+def footprint(proto: ModelProto) -> Footprint:
+    """The footprint of a model whose inputs are static.
+
+    Activations count as float32. Where shape inference stops, the largest known tensor has to do.
+    """
+    graph = infer_shapes(proto, data_prop=True).graph
+    sizes = [_elements(value) for value in (*graph.input, *graph.value_info, *graph.output)]
+    return Footprint(4 * max(sizes, default=0), proto.ByteSize())
+
+
+def estimate_bytes(images: int, algorithm: str, model: Footprint) -> int:
+    """Peak resident bytes of a build that calibrates with `images` and simulates; 0 images: not quantized."""
+    growth = GROWTH.get(algorithm, GROWTH["mmse"])
+    one = growth.per_image * model.largest_activation
+    calibration = min(images * one, max(growth.portion, one))
+    fixed = _INTERPRETER + _PER_MODEL_BYTE * model.model
+    return int(fixed + max(calibration, _SIMULATOR * model.largest_activation))
+
+
+def images_that_fit(images: int, limit_bytes: int, algorithm: str, model: Footprint) -> int:
+    """The most images, up to `images`, whose estimate stays within the limit; 0 when not even one does."""
+    return bisect_right(
+        range(1, images + 1), limit_bytes, key=lambda count: estimate_bytes(count, algorithm, model)
+    )
+
+
+def image_count(
+    found: int, asked: int | None, limit_bytes: int, algorithm: str, model: Footprint
+) -> tuple[int, str]:
+    """How many of `found` images to calibrate with, and a warning when memory made it fewer than usual.
+
+    Args:
+        found: images in the dataset.
+        asked: the user's --max-images; None for the algorithm's default.
+        limit_bytes: memory of the job.
+
+    Raises:
+        Fault: dataset-too-large when the number asked for, or even one image, does not fit.
+    """
+    wanted = min(found, asked or DEFAULT_IMAGES.get(algorithm, DEFAULT_IMAGES["normal"]))
+    fitting = images_that_fit(wanted, limit_bytes, algorithm, model)
+    if fitting == wanted:
+        return wanted, ""
+    need = _size(estimate_bytes(wanted, algorithm, model))
+    text = (
+        f"calibrating with {wanted} images by {algorithm} takes about {need}B of memory, "
+        f"the job may use {_size(limit_bytes)}B"
+    )
+    if not fitting:
+        least = _size(estimate_bytes(1, algorithm, model))
+        raise Fault(
+            "dataset-too-large", f"Not even one image fits: {text}.", f"Use --memory {least} or more."
+        )
+    if asked:
+        hint = f"Use --max-images {fitting} or less, or --memory {need} or more."
+        raise Fault("dataset-too-large", f"Too many images: {text}.", hint)
+    return fitting, f"Using {fitting} images, evenly spaced: {text}."
+
+
+def _size(count: int) -> str:
+    """Bytes as --memory takes them, in tenths of a GiB rounded up."""
+    return f"{ceil(10 * count / GIB) / 10}G"
+
+
+def _elements(value: ValueInfoProto) -> int:
+    dimensions = value.type.tensor_type.shape.dim
+    return prod(dimension.dim_value for dimension in dimensions)

@@ -1,0 +1,199 @@
+"""Writes what the toolkit reads: one file per calibration input, their list, and the held-out inputs.
+
+Images are resized here and written as BMP: rknn-toolkit2 reads them back to exactly this array (red first
+unless `quant_img_RGB2BGR` is set), the same bytes come out every time, and nothing is spent on compressing
+files that live for one build.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from host.calibration.images import ImageSize, check_header, image_size, read_image
+from host.calibration.listing import ARRAY, bad_files
+from host.calibration.noise import CALIBRATION, HELD_OUT, noise_arrays, noise_images
+from host.calibration.select import Selection
+from shared.faults import Fault
+
+LIST = "calibration.txt"
+FILES = "calibration"
+
+Array = NDArray[Any]
+
+
+class Input(Protocol):
+    """A model's input: its static shape and numpy dtype name."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> str: ...
+
+
+class Staged(NamedTuple):
+    """Files in the job's folder.
+
+    `calibration` lists the inputs, one line a sample, relative to itself. `held_out` has one .npy per model
+    input: uint8 (samples, height, width, channels) for images, else (samples, *input shape).
+    """
+
+    calibration: Path
+    held_out: tuple[Path, ...]
+
+
+def stage(selection: Selection, model_input: Input, resize: str, folder: Path) -> Staged:
+    """Stage a dataset for a model with one input.
+
+    Args:
+        selection: image files, or .npy files of exactly the input's shape (the batch may be left out).
+        model_input: (1, 1 or 3, height, width) for image files.
+        resize: a key of `images.RESIZES`.
+        folder: exists.
+
+    Raises:
+        Fault: dataset-invalid, which names every file that cannot be used.
+    """
+    read, write, check = _handling(selection, model_input, resize)
+    used = list(dict.fromkeys((*selection.calibration, *selection.held_out)))
+    stems = {path: folder / FILES / f"{index:05d}" for index, path in enumerate(selection.calibration)}
+    written: dict[Path, Path] = {}
+    held_out: dict[Path, Array] = {}
+
+    def work(path: Path) -> None:
+        sample = read(path)
+        if path in stems:
+            written[path] = write(stems[path], sample)
+        if path in selection.held_out:
+            held_out[path] = sample
+
+    (folder / FILES).mkdir(exist_ok=True)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow and numpy let other threads run
+        reasons = [*pool.map(_reason(work), used), *pool.map(_reason(check), selection.dropped)]
+    files = [*used, *selection.dropped]
+    bad = [(path, reason) for path, reason in zip(files, reasons, strict=True) if reason]
+    if bad:
+        raise bad_files(bad, len(files))
+    rows = [(written[path],) for path in selection.calibration]
+    samples = np.stack([held_out[path] for path in selection.held_out])
+    return Staged(_write_list(folder, rows), (_write_held_out(folder, 0, samples),))
+
+
+def stage_noise(inputs: Sequence[Input], folder: Path) -> Staged:
+    """Stage noise for a model with any number of inputs."""
+    (folder / FILES).mkdir(exist_ok=True)
+    columns, held_out = [], []
+    for number, each in enumerate(inputs):
+        size = image_size(each.shape)
+        write = _write_image if size else _write_array
+        samples = _noise(each, size)
+        held_out.append(_write_held_out(folder, number, samples[CALIBRATION:]))
+        stems = [folder / FILES / f"{number}-{row:05d}" for row in range(CALIBRATION)]
+        columns.append([write(stem, sample) for stem, sample in zip(stems, samples, strict=False)])
+    return Staged(_write_list(folder, zip(*columns, strict=True)), tuple(held_out))
+
+
+class _Handling(NamedTuple):
+    """How one kind of file is read, written and, where it is not used, looked at."""
+
+    read: Callable[[Path], Array]
+    write: Callable[[Path, Array], Path]
+    check: Callable[[Path], object]
+
+
+def _handling(selection: Selection, model_input: Input, resize: str) -> _Handling:
+    files = (*selection.calibration, *selection.held_out, *selection.dropped)
+    arrays = [path for path in files if path.suffix.lower() == ARRAY]
+    if arrays and len(arrays) < len(files):
+        raise Fault(
+            "dataset-invalid",
+            f"The dataset mixes {len(arrays)} {ARRAY} files with {len(files) - len(arrays)} images.",
+            "Keep one kind.",
+        )
+    if arrays:
+        read = partial(_read_array, model_input=model_input)
+        return _Handling(read, _write_array, read)
+    size = image_size(model_input.shape)
+    if size is None:
+        shape = "x".join(map(str, model_input.shape))
+        raise Fault(
+            "dataset-invalid",
+            f"Input {model_input.name!r} has the shape {shape}: images only fit 1x1xHxW and 1x3xHxW.",
+            f"Give a dataset of {ARRAY} files of shape {shape}, or export the model with a channels-first "
+            "image input of batch 1.",
+        )
+    return _Handling(partial(read_image, size=size, resize=resize), _write_image, check_header)
+
+
+def _reason(step: Callable[[Path], object]) -> Callable[[Path], str]:
+    """The step as one that returns what is wrong with a file, or nothing."""
+
+    def reason(path: Path) -> str:
+        try:
+            step(path)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    return reason
+
+
+def _read_array(path: Path, model_input: Input) -> Array:
+    """One sample of the input's shape and dtype; ValueError with the reason when the file has none."""
+    shape = model_input.shape
+    try:
+        array: Array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError("not a NumPy array") from error
+    if array.shape != shape and (1, *array.shape) != shape:
+        raise ValueError(f"shape {array.shape}, the input has {shape}")
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"{array.dtype} instead of numbers")
+    if not np.isfinite(array).all():
+        raise ValueError("holds NaN or infinity")
+    return array.reshape(shape).astype(_dtype(model_input))
+
+
+def _noise(model_input: Input, size: ImageSize | None) -> Array:
+    count = CALIBRATION + HELD_OUT
+    if size:
+        return noise_images(count, size.height, size.width, size.channels)
+    return noise_arrays(count, model_input.shape, _dtype(model_input))
+
+
+def _dtype(model_input: Input) -> str:
+    """The toolkit computes every float input as float32."""
+    return "float32" if model_input.dtype.startswith("float") else model_input.dtype
+
+
+def _write_image(stem: Path, sample: Array) -> Path:
+    path = stem.with_suffix(".bmp")
+    Image.fromarray(sample[..., 0] if sample.shape[-1] == 1 else sample).save(path)
+    return path
+
+
+def _write_array(stem: Path, sample: Array) -> Path:
+    path = stem.with_suffix(ARRAY)
+    np.save(path, sample)
+    return path
+
+
+def _write_list(folder: Path, rows: Iterable[tuple[Path, ...]]) -> Path:
+    path = folder / LIST
+    lines = [" ".join(f"{FILES}/{file.name}" for file in row) for row in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    return path
+
+
+def _write_held_out(folder: Path, number: int, samples: Array) -> Path:
+    path = folder / f"heldout.{number}{ARRAY}"
+    np.save(path, samples)
+    return path
