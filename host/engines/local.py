@@ -47,11 +47,11 @@ class LocalEngine:
             raise Fault("python-missing", f"there is no Python {environment.python} on this machine")
         venv = _venv(environment)
         venv.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(venv.with_suffix(".lock")):
+        with filelock.FileLock(venv.with_name(venv.name + ".lock")):
             if self.ready(environment):
                 return
             source = recipe.torch_source(environment, torch_source)
-            log = venv.with_suffix(".log")
+            log = venv.with_name(venv.name + ".log")
             say(f"installing {environment.toolkit} {environment.tag} (PyTorch from {source}); log: {log}")
             command = [sys.executable, str(recipe.install(environment.toolkit).__file__), str(venv)]
             command += ["--python", python, "--version", environment.version]

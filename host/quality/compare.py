@@ -20,8 +20,8 @@ Death = Literal["", "constant", "coarse", "not finite"]
 # a smaller score that is rounded away loses no detection, and many images have no larger one.
 _VISIBLE = 0.25
 
-# Less movement than this, against the largest value, and the reference says nothing: an int8 scale of the group's
-# own, which includes zero, would have four steps for it (an untrained head gives 2.000001 everywhere).
+# Less movement than this, against the largest value, and the reference says nothing: an int8 scale of the
+# group's own, which includes zero, would have four steps for it (an untrained head gives 2.000001 all over).
 _STILL = 4 / 255
 
 

@@ -55,7 +55,7 @@ def _external_tensors(proto: ModelProto) -> Iterator[TensorProto]:
 def _span(tensor: TensorProto, folder: Path) -> tuple[Path, int, int]:
     """Path, offset and length (bytes) of one tensor's data, known to exist."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
+    location = str(entries.get("location", ""))  # protobuf gives bytes for damaged text
     if not location or PureWindowsPath(location).anchor or ".." in PureWindowsPath(location).parts:
         raise Fault(
             "model-invalid",
@@ -63,21 +63,23 @@ def _span(tensor: TensorProto, folder: Path) -> tuple[Path, int, int]:
             "Save the model again with its data file beside it.",
         )
     path = folder / PurePosixPath(location)
-    if not path.is_file():
+    try:
+        present = path.stat().st_size
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise Fault(
-            "model-data-missing", f"{path}, which holds the data of tensor {tensor.name!r}, is missing."
-        )
+            "model-data-missing",
+            f"{str(path)!r}, which holds the data of tensor {tensor.name!r}, is missing.",
+        ) from error
     try:
         offset = int(entries.get("offset", 0))
         length = int(entries["length"]) if "length" in entries else _size(tensor)
     except (ValueError, KeyError) as error:
         raise Fault("model-invalid", f"Tensor {tensor.name!r} has a damaged data entry: {error}.") from error
-    if offset < 0 or length < 0 or offset + length > path.stat().st_size:
+    if offset < 0 or length < 0 or offset + length > present:
         raise Fault(
             "model-data-missing",
-            f"Tensor {tensor.name!r} needs bytes {offset} to {offset + length} of {path}, "
-            f"which has {path.stat().st_size}: the file is incomplete.",
-            "Copy or export the data file again.",
+            f"Tensor {tensor.name!r} needs bytes {offset} to {offset + length} of {path}, which has {present}.",
+            "The data file is incomplete: copy or export it again.",
         )
     return path, offset, length
 

@@ -8,6 +8,7 @@ STATIC_HINT = "Export the model with a static shape."
 
 # rknn-toolkit2 2.5.0 builds and runs these; every other input type aborts its process or fails in build
 _INPUT_TYPES = ("FLOAT", "FLOAT16", "INT32", "INT64", "BOOL")
+_TYPE_NAMES = {number: name for name, number in TensorProto.DataType.items() if number}
 
 
 def graph_inputs(proto: ModelProto) -> list[ValueInfoProto]:
@@ -55,8 +56,10 @@ def refuse_interface(proto: ModelProto) -> None:
         for value in values:
             if not value.type.HasField("tensor_type"):
                 raise Fault("model-op", f"The {word} {value.name!r} is not a tensor.")
+            if value.type.tensor_type.elem_type not in _TYPE_NAMES:
+                raise Fault("model-invalid", f"The {word} {value.name!r} has no element type.")
     for value in inputs:
-        kind = TensorProto.DataType.Name(value.type.tensor_type.elem_type)
+        kind = _TYPE_NAMES[value.type.tensor_type.elem_type]
         if kind not in _INPUT_TYPES:
             raise Fault(
                 "model-op",
