@@ -64,12 +64,13 @@ def _span(tensor: TensorProto, folder: Path) -> tuple[Path, int, int]:
         )
     path = folder / PurePosixPath(location)
     try:
-        present = path.stat().st_size
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        present = path.stat().st_size if path.is_file() else -1
+    except (OSError, ValueError):  # a name that is too long or holds a zero byte
+        present = -1
+    if present < 0:
         raise Fault(
-            "model-data-missing",
-            f"{str(path)!r}, which holds the data of tensor {tensor.name!r}, is missing.",
-        ) from error
+            "model-data-missing", f"There is no {str(path)!r} with the data of tensor {tensor.name!r}."
+        )
     try:
         offset = int(entries.get("offset", 0))
         length = int(entries["length"]) if "length" in entries else _size(tensor)
@@ -78,7 +79,7 @@ def _span(tensor: TensorProto, folder: Path) -> tuple[Path, int, int]:
     if offset < 0 or length < 0 or offset + length > present:
         raise Fault(
             "model-data-missing",
-            f"Tensor {tensor.name!r} needs bytes {offset} to {offset + length} of {path}, which has {present}.",
+            f"Tensor {tensor.name!r} needs bytes {offset}-{offset + length} of {path}, which has {present}.",
             "The data file is incomplete: copy or export it again.",
         )
     return path, offset, length

@@ -1,0 +1,63 @@
+"""A model's fingerprint covers all its bytes, wherever they are, and costs no model library."""
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, numpy_helper
+from onnx.helper import make_graph, make_model, make_node, make_tensor_value_info
+
+from host.sources.fingerprint import raw_fingerprint
+from shared.faults import Fault
+
+
+def save(path: Path, external: bool) -> Path:
+    value = make_tensor_value_info("x", TensorProto.FLOAT, [64])
+    weight = numpy_helper.from_array(np.arange(64, dtype=np.float32), "w")
+    graph = make_graph(
+        [make_node("Add", ["x", "w"], ["y"])],
+        "g",
+        [value],
+        [make_tensor_value_info("y", TensorProto.FLOAT, [64])],
+        [weight],
+    )
+    onnx.save(make_model(graph), path, save_as_external_data=external, location="w.bin", size_threshold=0)
+    return path
+
+
+def test_single_file_is_its_sha256(tmp_path: Path) -> None:
+    path = save(tmp_path / "m.onnx", external=False)
+    assert raw_fingerprint(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_external_data_is_part_of_it(tmp_path: Path) -> None:
+    path = save(tmp_path / "m.onnx", external=True)
+    before = raw_fingerprint(path)
+    assert before == raw_fingerprint(path)
+    data = bytearray((tmp_path / "w.bin").read_bytes())
+    data[5] ^= 1
+    (tmp_path / "w.bin").write_bytes(data)
+    assert raw_fingerprint(path) != before
+    (tmp_path / "w.bin").unlink()
+    with pytest.raises(Fault, match=r"w\.bin"):
+        raw_fingerprint(path)
+
+
+def test_no_model_library_is_imported(tmp_path: Path) -> None:
+    path = save(tmp_path / "m.onnx", external=False)
+    code = (
+        "import sys; from pathlib import Path; from host.sources.fingerprint import raw_fingerprint; "
+        "raw_fingerprint(Path(sys.argv[1])); sys.exit('onnx' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, path], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_missing_and_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty.onnx").touch()
+    for name in ("none.onnx", "empty.onnx"):
+        with pytest.raises(Fault, match=name):
+            raw_fingerprint(tmp_path / name)
