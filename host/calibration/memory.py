@@ -52,8 +52,10 @@ def footprint(proto: ModelProto) -> Footprint:
     Activations count as float32. Where shape inference stops, the largest known tensor has to do.
     """
     graph = infer_shapes(proto, data_prop=True).graph
-    sizes = [_elements(value) for value in (*graph.input, *graph.value_info, *graph.output)]
-    return Footprint(4 * max(sizes, default=0), proto.ByteSize())
+    weights = {tensor.name for tensor in graph.initializer}  # old exporters list them as inputs too
+    values = (*graph.input, *graph.value_info, *graph.output)
+    largest = max((_elements(value) for value in values if value.name not in weights), default=0)
+    return Footprint(4 * largest, proto.ByteSize())
 
 
 def estimate_bytes(images: int, algorithm: str, model: Footprint) -> int:
@@ -91,23 +93,21 @@ def image_count(
         return wanted, ""
     need = _size(estimate_bytes(wanted, algorithm, model))
     text = (
-        f"calibrating with {wanted} images by {algorithm} takes about {need}B of memory, "
-        f"the job may use {_size(limit_bytes)}B"
+        f"calibrating with {wanted} images by {algorithm} takes about {need} GiB of memory, "
+        f"the job may use {_size(limit_bytes)} GiB"
     )
     if not fitting:
-        least = _size(estimate_bytes(1, algorithm, model))
-        raise Fault(
-            "dataset-too-large", f"Not even one image fits: {text}.", f"Use --memory {least} or more."
-        )
+        hint = f"Use --memory {_size(estimate_bytes(1, algorithm, model))}g or more."
+        raise Fault("dataset-too-large", f"Not even one image fits: {text}.", hint)
     if asked:
-        hint = f"Use --max-images {fitting} or less, or --memory {need} or more."
+        hint = f"Use --max-images {fitting} or less, or --memory {need}g or more."
         raise Fault("dataset-too-large", f"Too many images: {text}.", hint)
     return fitting, f"Using {fitting} images, evenly spaced: {text}."
 
 
 def _size(count: int) -> str:
-    """Bytes as --memory takes them, in tenths of a GiB rounded up."""
-    return f"{ceil(10 * count / GIB) / 10}G"
+    """Bytes in GiB, rounded up to a tenth."""
+    return f"{ceil(10 * count / GIB) / 10}"
 
 
 def _elements(value: ValueInfoProto) -> int:
