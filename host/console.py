@@ -59,7 +59,7 @@ class Screen:
         if before is None or before.stage != event.stage:
             self._stages[job] = event
         else:
-            self._stages[job] = event._replace(time=before.time)
+            self._stages[job] = event._replace(time=before.time, text=event.text or before.text)
         if self._status is not None:
             self._status.update(escape("; ".join(map(_line, self._stages.items()))))
 

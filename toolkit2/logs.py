@@ -14,6 +14,7 @@ from shared.harness import Retry
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 QUANTIZING = re.compile(r"^I (Quantizating|MmseQuant)[^/]*?(\d+)/(\d+)")
 BUILDING = re.compile(r"^I rknn building \.\.\.")
+CLOCK = re.compile(r"\[\d\d:\d\d:\d\d\.\d+\] ")
 DISABLE_RULES = re.compile(r"disable_rules=\[([^\]]+)\]")
 
 
@@ -101,6 +102,6 @@ def classify(log: str, error: str | None) -> Fault | None:
 
 
 def warnings(log: str) -> list[str]:
-    """Distinct error and warning lines of a build that the toolkit called successful."""
-    lines = [COLOUR.sub("", line).strip() for line in log.splitlines()]
+    """Distinct error and warning lines of a build that the toolkit called successful, without their times."""
+    lines = [CLOCK.sub("", COLOUR.sub("", line)).strip() for line in log.splitlines()]
     return list(dict.fromkeys(line for line in lines if WARNINGS.match(line)))
