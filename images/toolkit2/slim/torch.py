@@ -24,7 +24,7 @@ def rkforge_touched() -> list[str]:
 def _record(name: str) -> None:
     if name not in _touched:
         _touched[name] = None
-        print(f"rkforge: PyTorch is needed: {name}", file=sys.stderr, flush=True)
+        print(f"torch-needed: {name}", file=sys.stderr, flush=True)
 
 
 def _missing(owner: str, name: str) -> NoReturn:

@@ -1,0 +1,167 @@
+"""Show that the PyTorch in an environment does not change what rknn-toolkit2 makes.
+
+Converts each model with PyTorch 2.13.0+cpu (what rkforge installs, beyond what the toolkit declares), with
+2.4.0 (the last release it declares) and with the slim variant's stand-in, and compares canonical digests,
+then the simulator's outputs. Prints a markdown table; exit status 1 if anything differs.
+
+    python -m benchmarks.torch_equivalence --torch-source wheels MODEL.onnx ...
+"""
+
+import argparse
+import itertools
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy
+
+from host import jobs, paths, staging
+from host.config import Settings
+from images.toolkit2 import install
+from shared import chips, contract
+from shared.contract import Job, Result
+
+TOOLKIT = chips.toolkit("toolkit2")
+WAYS = (("rk3588", "fp16"), ("rk3588", "int8"), ("rk3576", "int8"), ("rv1106", "int8"))
+TIMEOUT_S = 1800
+
+
+class Case(NamedTuple):
+    """One conversion."""
+
+    model: Path
+    chip: str
+    dtype: str
+    algorithm: str
+
+    @property
+    def name(self) -> str:
+        """A directory name."""
+        return f"{self.model.stem}-{self.chip}-{self.dtype}-{self.algorithm}"
+
+
+class Outcome(NamedTuple):
+    """How it ended; the other fields are empty when there is a fault."""
+
+    fault: str
+    digest: str
+    outputs: list[Any]
+    retries: list[dict[str, Any]]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Build the environments that are missing, convert everywhere, print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--dataset", type=Path, help="calibration images (default: seeded noise)")
+    parser.add_argument("--max-images", type=int, default=5)
+    parser.add_argument("--algorithms", nargs="+", default=["normal"], choices=TOOLKIT.algorithms)
+    parser.add_argument("--toolkit-version", default=TOOLKIT.versions[0], choices=TOOLKIT.versions)
+    parser.add_argument("--python", default=f"{sys.version_info[0]}.{sys.version_info[1]}")
+    parser.add_argument("--torch-source", default="cpu-index", choices=list(install.TORCH_SOURCES))
+    options = parser.parse_args(arguments)
+    cases = [
+        Case(model, chip, dtype, algorithm)
+        for model in options.models
+        for chip, dtype in WAYS
+        for algorithm in (options.algorithms if dtype == "int8" else ["normal"])
+    ]
+    sources = (("full", options.torch_source), ("full", "pypi"), ("slim", "pypi"))
+    found = [
+        run(environment(options.toolkit_version, options.python, variant, source), cases, options)
+        for variant, source in sources
+    ]
+    rows = [compare(case, *outcomes) for case, outcomes in zip(cases, zip(*found, strict=True), strict=True)]
+    print("| model | chip | dtype | torch 2.13.0+cpu | torch 2.4.0 | slim |")
+    print("|---|---|---|---|---|---|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    return 1 if any("DIFFERENT" in cell for row in rows for cell in row) else 0
+
+
+def environment(version: str, python: str, variant: str, source: str) -> Path:
+    """The virtual environment with this PyTorch, made if it is not there."""
+    venv = paths.cache() / "benchmarks" / f"{version}-py{python.replace('.', '')}-{variant}-{source}"
+    if not (venv / install.MANIFEST).is_file():
+        install.install(venv, python, version, variant, source)
+    return venv
+
+
+def run(venv: Path, cases: Sequence[Case], options: argparse.Namespace) -> list[Outcome]:
+    """Convert all cases in one environment, one after another."""
+    with tempfile.TemporaryDirectory(prefix="torch-equivalence-") as temporary:
+        folder = Path(temporary)
+        for case in cases:
+            place(case, folder, options)
+        command = [str(venv / "bin" / "python"), "-m", TOOLKIT.driver]
+        subprocess.run([*command, *(str(folder / case.name) for case in cases)], check=True, cwd=paths.ROOT)
+        return [outcome(folder / case.name) for case in cases]
+
+
+def place(case: Case, folder: Path, options: argparse.Namespace) -> None:
+    """Make the case's job directory."""
+    dtype = chips.dtype(chips.chip(case.chip), case.dtype)
+    settings = Settings(
+        chips=(case.chip,), model=case.model, dataset=options.dataset, max_images=options.max_images
+    )
+    inputs = folder / f"{case.name}.in"
+    inputs.mkdir()
+    staged = staging.stage(settings, dtype.quantize, TOOLKIT.max_opset, inputs)
+    config = {"target_platform": case.chip, **dtype.config, **staged.config}
+    if dtype.quantize:
+        config["quantized_algorithm"] = case.algorithm
+    job = Job(
+        contract=contract.CONTRACT,
+        chip=case.chip,
+        toolkit_version=options.toolkit_version,
+        model=staged.model,
+        config=config,
+        quantize=dtype.quantize,
+        dataset=staged.dataset if dtype.quantize else None,
+        heldout=staged.heldout,
+        artifact=TOOLKIT.artifact,
+        timeout_s=TIMEOUT_S,
+        memory_bytes=0,
+    )
+    jobs.place(folder / case.name, job, inputs)
+
+
+def outcome(directory: Path) -> Outcome:
+    """What a finished job directory holds."""
+    result: Result = contract.read_result(str(directory / "result.json"))
+    if result.artifact is None:
+        return Outcome((result.fault or {})["code"], "", [], [])
+    outputs = [numpy.load(directory / "out" / name) for name in result.simulated]
+    return Outcome("", result.artifact.canonical_digest or "", outputs, result.retries)
+
+
+def compare(case: Case, reference: Outcome, declared: Outcome, slim: Outcome) -> list[str]:
+    """One row of the table."""
+    dtype = case.dtype if case.dtype == "fp16" else f"{case.dtype} {case.algorithm}"
+    rules = {rule for retry in reference.retries for rule in retry["config"].get("disable_rules", [])}
+    shown = reference.fault or reference.digest.removeprefix("sha256:")[:12]
+    shown += f", {len(rules)} rules off" if rules else ""
+    return [case.model.stem, case.chip, dtype, shown, verdict(reference, declared), verdict(reference, slim)]
+
+
+def verdict(reference: Outcome, other: Outcome) -> str:
+    """Refused for want of PyTorch; the same in some way; or different."""
+    if other.fault == "torch-needed":
+        return "refused"
+    if other.fault or reference.fault:
+        return "same fault" if other.fault == reference.fault else f"DIFFERENT: {other.fault or 'converts'}"
+    if other.digest == reference.digest and reference.digest:
+        return "same digest"
+    pairs = itertools.zip_longest(reference.outputs, other.outputs)
+    if reference.outputs and all(numpy.array_equal(first, second) for first, second in pairs):
+        return "same outputs"
+    return "DIFFERENT"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
