@@ -131,7 +131,7 @@ def _check(
     name: str, simulated: NDArray[Any], reference: NDArray[Any], layout: Layout, bits: int | None
 ) -> OutputCheck:
     channels = [np.moveaxis(stacked, 1 + layout.axis, 0) for stacked in (simulated, reference)]
-    values, expected = (array.reshape(len(array), -1) for array in channels)
+    values, expected = (_numbers(array.reshape(len(array), -1)) for array in channels)
     step = _step(simulated, bits)
     return OutputCheck(
         **_fit(simulated, reference),
@@ -153,20 +153,25 @@ def _check(
     )
 
 
+def _numbers(values: NDArray[Any]) -> NDArray[Any]:
+    return values.astype(np.uint8) if values.dtype == np.bool_ else values
+
+
 def _fit(values: NDArray[Any], expected: NDArray[Any]) -> dict[str, Any]:
     """The fields of Fit."""
     ours, theirs = values.astype(np.float64).ravel(), expected.astype(np.float64).ravel()
-    error = np.abs(ours - theirs)
-    norms = np.linalg.norm(ours) * np.linalg.norm(theirs)
-    fit = {
-        "cosine": ours @ theirs / norms if norms else np.float64(not error.any()),
-        "max_error": error.max(),
-        "mean_error": error.mean(),
-        "minimum": ours.min(),
-        "maximum": ours.max(),
-        "reference_minimum": theirs.min(),
-        "reference_maximum": theirs.max(),
-    }
+    with np.errstate(invalid="ignore"):  # what is not finite becomes None
+        error = np.abs(ours - theirs)
+        norms = np.linalg.norm(ours) * np.linalg.norm(theirs)
+        fit = {
+            "cosine": ours @ theirs / norms if norms else np.float64(not error.any()),
+            "max_error": error.max(),
+            "mean_error": error.mean(),
+            "minimum": ours.min(),
+            "maximum": ours.max(),
+            "reference_minimum": theirs.min(),
+            "reference_maximum": theirs.max(),
+        }
     return {name: float(value) if np.isfinite(value) else None for name, value in fit.items()}
 
 
@@ -195,7 +200,7 @@ def _death(values: NDArray[Any], expected: NDArray[Any], unit: bool, step: float
     if expected.dtype.kind in "biu":  # labels, which have no distance
         return "constant" if frozen and np.mean(values != expected) > 0.5 else ""
     range_ = float(np.ptp(expected))
-    if range_ < _STILL * float(np.abs(expected).max()):
+    if range_ <= _STILL * float(np.abs(expected).max()):
         return ""
     visible = _VISIBLE * (1.0 if unit else range_)
     moved = range_ if not np.ptp(values) else float(np.ptp(expected, axis=1).max())

@@ -69,7 +69,7 @@ def _span(tensor: TensorProto, folder: Path) -> tuple[Path, int, int]:
         present = -1
     if present < 0:
         raise Fault(
-            "model-data-missing", f"There is no {str(path)!r} with the data of tensor {tensor.name!r}."
+            "model-data-missing", f"The data file {str(path)!r} of tensor {tensor.name!r} is missing."
         )
     try:
         offset = int(entries.get("offset", 0))
