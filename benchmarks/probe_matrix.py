@@ -33,7 +33,8 @@ CALIBRATION_IMAGES = 4
 SANE_COSINE = 0.9
 MAX_RETRIES = 4
 
-ERROR_LINE = re.compile(r"^(E (?!rknn-toolkit2)|\w*Error: |No lowering found|.*(invalid pointer|illegal))")
+# the last kind is glibc's: "malloc(): invalid next size", "munmap_chunk(): invalid pointer"
+ERROR_LINE = re.compile(r"^(E (?!rknn-toolkit2)|\w*Error: |No lowering found|\w+\(\): )")
 SUGGESTED_RULE = re.compile(r"disable_rules=\['([^']+)'\]")
 PLATFORM = re.compile(rb'"target_platform":\s*\["(\w+)"\]')
 CLOCK = re.compile(r"\[\d\d:\d\d:\d\d\.\d+\] ")
