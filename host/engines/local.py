@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import uv
 
 from host import paths
 from host.engines import recipe
@@ -77,7 +78,7 @@ class LocalEngine:
         self, environment: Environment, batch: Path, names: Sequence[str], limits: Limits
     ) -> Iterator[Running]:
         """Run the jobs as a process group of their own, which never outlives this context."""
-        command = [str(_venv(environment) / "bin" / "python"), "-m", environment.toolkit]
+        command = [str(interpreter(environment)), "-m", environment.toolkit]
         command += ["--jobs", str(limits.jobs), *(str(batch / name) for name in names)]
         process = subprocess.Popen(
             command,
@@ -108,9 +109,11 @@ class _Process:
 
 
 def find_python(version: str) -> str | None:
-    """The path of an interpreter of that version ("3.11") on this machine, or None."""
+    """The path of an interpreter of that version ("3.11") on this machine, this one first, or None."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
     done = subprocess.run(
-        [sys.executable, "-m", "uv", "python", "find", "--no-python-downloads", "--system", version],
+        [uv.find_uv_bin(), "python", "find", "--no-python-downloads", "--system", version],
         capture_output=True,
         text=True,
         check=False,
@@ -121,6 +124,11 @@ def find_python(version: str) -> str | None:
 def folder() -> Path:
     """Where the virtual environments lie."""
     return paths.cache() / "environments"
+
+
+def interpreter(environment: Environment) -> Path:
+    """The Python of a built environment."""
+    return _venv(environment) / "bin" / "python"
 
 
 def _venv(environment: Environment) -> Path:
