@@ -41,7 +41,8 @@ def _convert(proto: ModelProto, opset: int, max_opset: int) -> ModelProto:
     try:
         lowered = convert_version(proto, max_opset)
     except Exception as error:  # the C++ converter raises whatever stops it
-        raise _too_new(opset, max_opset, " ".join(str(error).split())[:300]) from error
+        cause = str(error).rsplit("failed: ", 1)[-1]  # before that: its source file and line
+        raise _too_new(opset, max_opset, " ".join(cause.split())[:300]) from error
     lowered.ir_version = proto.ir_version
     inputs = random_inputs(proto)
     try:
