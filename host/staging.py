@@ -93,7 +93,7 @@ def stage(settings: Settings, quantize: bool, max_opset: int, folder: Path) -> S
         count, warning = memory.image_count(
             len(images),
             settings.max_images,
-            settings.memory_bytes if quantize else 1 << 62,
+            min(settings.memory_bytes, _available_bytes()) if quantize else 1 << 62,
             settings.algorithm,
             memory.footprint(source.proto),
         )
@@ -124,9 +124,12 @@ def reference(staged: Staged, folder: Path) -> dict[str, NDArray[Any]]:
     arrays = {}
     for number, (each, path) in enumerate(zip(staged.source.inputs, staged.heldout, strict=True)):
         array = np.load(folder / Path(path).name)
-        if array.dtype == np.uint8 and staged.config:
+        if image_size(each.shape):
             mean, std = (staged.config[key][number] for key in ("mean_values", "std_values"))
-            array = normalise(array, mean, std)
+            as_images = (
+                array if array.dtype == np.uint8 else array.reshape(-1, *each.shape[1:]).transpose(0, 2, 3, 1)
+            )
+            array = normalise(as_images, mean, std)
         arrays[each.name] = array
     return reference_outputs(staged.source.proto, arrays)
 
@@ -142,6 +145,15 @@ def check(
     return {**checks.to_json(), "explanation": explain(checks)}
 
 
+def _available_bytes() -> int:
+    """Memory that this machine could give to a job now; no bound where the system does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 1 << 62
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")), 1 << 62)
+
+
 def _normalisation(settings: Settings, inputs: Sequence[TensorSpec]) -> dict[str, Any]:
     sizes = [image_size(each.shape) for each in inputs]
     if not any(sizes):
@@ -152,7 +164,9 @@ def _normalisation(settings: Settings, inputs: Sequence[TensorSpec]) -> dict[str
         ("std_values", "std", settings.std, 1.0),
     ):
         values[key] = [
-            [neutral] * each.shape[1] if size is None else _per_channel(name, given, size.channels)
+            [neutral] * each.shape[min(1, len(each.shape) - 1)]
+            if size is None
+            else _per_channel(name, given, size.channels)
             for each, size in zip(inputs, sizes, strict=True)
         ]
     return values

@@ -33,7 +33,7 @@ class Job(NamedTuple):
     dataset: Optional[str]
     """The calibration list, or None when nothing is quantized."""
     heldout: List[str]
-    """One .npy per model input, shape (images, *input shape without batch); NHWC uint8 for images."""
+    """One .npy per model input: uint8 (samples, height, width, channels) for images, else (samples, *shape)."""
     artifact: str
     """File name of the result."""
     timeout_s: float

@@ -48,11 +48,15 @@ def simulate(rknn: Any, job: Job, directory: str) -> list[str]:
     """Run the built model on the held-out inputs; one .npy per output, shape (images, *output shape)."""
     _check("init_runtime", rknn.init_runtime())
     arrays = [numpy.load(path) for path in job.heldout]
-    layouts = ["nhwc" if array.dtype == numpy.uint8 else "nchw" for array in arrays]
-    runs = [
-        rknn.inference(inputs=[array[index : index + 1] for array in arrays], data_format=layouts)
-        for index in range(len(arrays[0]))
-    ]
+    images = [array.dtype == numpy.uint8 for array in arrays]
+    layouts = ["nhwc" if image else "nchw" for image in images]
+    runs = []
+    for number in range(len(arrays[0])):
+        sample = [
+            array[number : number + 1] if image else array[number]
+            for array, image in zip(arrays, images, strict=True)
+        ]
+        runs.append(rknn.inference(inputs=sample, data_format=layouts))
     names = []
     for number, outputs in enumerate(zip(*runs, strict=True)):
         names.append(f"simulated.{number}.npy")

@@ -1,0 +1,62 @@
+"""Writes the documentation's tables from shared/toolkits.json and the settings: `python docs/make_tables.py`."""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from host.config import ENVIRONMENT_PREFIX, SETTINGS  # noqa: E402
+from shared import chips  # noqa: E402
+from shared.faults import FAULTS  # noqa: E402
+
+
+def chip_table() -> str:
+    """Chip, toolkit and its versions, and the dtypes that work."""
+    rows = ["| chip | toolkit | dtypes |", "|---|---|---|"]
+    for chip in chips.chips().values():
+        names = ", ".join(name.upper() for name in (chip.name, *chip.aliases))
+        versions = f"{chip.toolkit.package} {', '.join(chip.versions)}"
+        dtypes = ", ".join(chip.offered) if chip.toolkit.driver else "not yet"
+        rows.append(f"| {names} | {versions} | {dtypes} |")
+    return "\n".join(rows)
+
+
+def setting_table() -> str:
+    """Every setting with its flag, variable and meaning."""
+    rows = ["| flag and key | variable | meaning |", "|---|---|---|"]
+    for setting in SETTINGS:
+        variable = ENVIRONMENT_PREFIX + setting.name.replace("-", "_").upper()
+        rows.append(f"| `--{setting.name}` | `{variable}` | {setting.help} |")
+    return "\n".join(rows)
+
+
+def fault_table() -> str:
+    """Every fault code with its exit status and hint."""
+    rows = ["| code | exit status | what to do |", "|---|---|---|"]
+    rows += [f"| `{code}` | {kind.exit_status} | {kind.hint} |" for code, kind in FAULTS.items()]
+    return "\n".join(rows)
+
+
+TABLES = {
+    "README.md": {"chips": chip_table},
+    "docs/convert.md": {"settings": setting_table, "faults": fault_table},
+}
+
+
+def filled(path: str) -> str:
+    """The text of a page with its tables made anew."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    for name, table in TABLES[path].items():
+        pattern = rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- /{name} -->)"
+        body = table()
+        text = re.sub(
+            pattern, lambda found, body=body: f"{found[1]}{body}\n{found[2]}", text, flags=re.DOTALL
+        )
+    return text
+
+
+if __name__ == "__main__":
+    for name in TABLES:
+        (ROOT / name).write_text(filled(name), encoding="utf-8")
