@@ -1,4 +1,4 @@
-"""Writes the documentation's tables from shared/toolkits.json and the settings: `python docs/make_tables.py`."""
+"""Makes the documentation's tables from the table of toolkits, the settings and the faults."""
 
 import re
 import sys

@@ -79,8 +79,8 @@ def stage(settings: Settings, quantize: bool, max_opset: int, folder: Path) -> S
         described: dict[str, Any] = {"noise_seed": noise.SEED, "images": noise.CALIBRATION}
         if quantize:
             warnings.append(
-                "calibrated with random noise, because no --dataset was given: the file has the right size and speed, "
-                "but not the right accuracy. Give 50-200 typical images for real use"
+                "calibrated with random noise, because no --dataset was given: the file has the right size "
+                "and speed, but not the right accuracy. Give 50-200 typical images for real use"
             )
     else:
         if len(source.inputs) > 1:
