@@ -50,10 +50,7 @@ def filled(path: str) -> str:
     text = (ROOT / path).read_text(encoding="utf-8")
     for name, table in TABLES[path].items():
         pattern = rf"(<!-- {name}:[^\n]*-->\n).*?(<!-- /{name} -->)"
-        body = table()
-        text = re.sub(
-            pattern, lambda found, body=body: f"{found[1]}{body}\n{found[2]}", text, flags=re.DOTALL
-        )
+        text = re.sub(pattern, rf"\g<1>{table()}\n\g<2>", text, flags=re.DOTALL)
     return text
 
 
