@@ -1,16 +1,16 @@
-"""A digest that is the same for every correct build of the same model: engine, path, host and run do not matter.
+"""A digest that is the same for every correct build of a model: engine, path, host and run do not matter.
 
-The compiler leaves a few words of an .rknn unset, and they hold addresses of the converting process. Where they
-are follows from the file's own structure, by chip:
+The compiler leaves a few words of an .rknn unset, and they hold addresses of the converting process. Where
+they are follows from the file's own structure, by chip:
 
-- register patches: for each hardware task that reads a graph input, a table of `(value, register index)` pairs. The
-  pairs that a chip uses have an index at a fixed distance from the task's first register, in every model and version
-  seen; the others are never set;
+- register patches: for each hardware task that reads a graph input, a table of `(value, register index)`
+  pairs. The pairs that a chip uses have an index at a fixed distance from the task's first register, in every
+  model and version seen; the others are never set;
 - the mini format leaves four words of its header unset;
 - rv1103b and rv1106b pack constants per 8 channels and leave the bytes of absent channels unset.
 
-The digest is the SHA-256 of the file with these bytes zeroed. Everything else is reproducible when the compiler ran
-in the memory of `shared.heap`; benchmarks/canonical_digest.py proves it by building.
+The digest is the SHA-256 of the file with these bytes zeroed. Everything else is reproducible when the
+compiler ran in the memory of `shared.heap`; benchmarks/canonical_digest.py proves it by building.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ from shared.flatbuffer import Malformed, Table, unpack
 
 Range = Tuple[int, int]
 
-# more unset bytes than this are no leftovers of a few words: the structure was not understood
-LIMIT_BYTES = 8192
-LIMIT_SHARE = 0.01
-ALWAYS_PLAUSIBLE = 1024
+# 48 unset bytes per task, whose commands alone take over 1 kB: more, and the file was not understood
+LIMIT_BYTES = 65536
+LIMIT_SHARE = 0.05
 
 PAIR = 8
 TASKS = 1  # field of a graph input's patches
+NODES, OPERATOR = 1, 1  # fields of a subgraph and of a node
 MINI_HEADER = (0x18, 0x38)
 MINI_WEIGHTS_LENGTH = 0x54  # position of the size of the weights, which end where the FlatBuffer begins
 # tensor fields of the mini format, and the values that mark a packed constant
@@ -37,11 +37,15 @@ CHANNEL_GROUP, CHANNEL_GROUP_BYTES, CHANNEL_BYTES_AT = 8, 56, 24
 
 
 class Unset(NamedTuple):
-    """What the compiler leaves unset for a chip: patch pairs by field number, and bytes of absent channels."""
+    """What the compiler leaves unset for a chip: patch pairs by field number, bytes of absent channels.
+
+    overread_by names operators whose constants the compiler copies from beyond their end: no digest then.
+    """
 
     input_patches: Tuple[int, ...] = ()
     converting_patches: Tuple[int, ...] = ()
     absent_channels: bool = False
+    overread_by: Tuple[str, ...] = ()
 
 
 UNSET: Dict[str, Unset] = {
@@ -51,10 +55,10 @@ UNSET: Dict[str, Unset] = {
     "rk3568": Unset((), (5, 6, 7, 8, 9)),
     "rk3562": Unset(),
     "rv1126b": Unset((), (11, 12)),
-    "rv1103": Unset((2,)),
-    "rv1106": Unset((2,)),
-    "rv1103b": Unset((), (6, 7, 8, 9), absent_channels=True),
-    "rv1106b": Unset((), (6, 7, 8, 9), absent_channels=True),
+    "rv1103": Unset((2,), overread_by=("exGRU",)),
+    "rv1106": Unset((2,), overread_by=("exGRU",)),
+    "rv1103b": Unset((), (6, 7, 8, 9), absent_channels=True, overread_by=("exGRU",)),
+    "rv1106b": Unset((), (6, 7, 8, 9), absent_channels=True, overread_by=("exGRU",)),
     "rk2118": Unset((), (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11)),
 }
 
@@ -62,8 +66,8 @@ UNSET: Dict[str, Unset] = {
 def canonical(data: bytes) -> Optional[str]:
     """`sha256:` and the hex digest of an .rknn with its unset bytes zeroed.
 
-    None for a chip whose unset bytes are not known, and when they would be implausibly many. ValueError when the
-    file is damaged.
+    None for a chip whose unset bytes are not known, when they would be implausibly many, and for the few
+    operators whose constants the compiler itself gets wrong. ValueError when the file is damaged.
     """
     ranges = unset(data)
     if ranges is None:
@@ -88,6 +92,8 @@ def unset(data: bytes) -> Optional[List[Range]]:
     mini = frame.format == rknn_file.MINI
     ranges = [MINI_HEADER] if mini else []
     for subgraph in frame.root.tables(rknn_file.SUBGRAPHS):
+        if any(node.text(OPERATOR) in chip.overread_by for node in subgraph.tables(NODES)):
+            return None
         for patches, pairs in (
             (frame.numbers.input_patches, chip.input_patches),
             (frame.numbers.converting_patches, chip.converting_patches),
@@ -96,8 +102,8 @@ def unset(data: bytes) -> Optional[List[Range]]:
         if mini and chip.absent_channels:
             weights = frame.offset - int(unpack("I", data, MINI_WEIGHTS_LENGTH)[0])
             ranges += _absent_channels(subgraph, weights, frame.offset)
-    limit = min(LIMIT_BYTES, max(ALWAYS_PLAUSIBLE, LIMIT_SHARE * len(data)))
-    return ranges if sum(end - start for start, end in ranges) <= limit else None
+    plausible = sum(end - start for start, end in ranges) <= min(LIMIT_BYTES, LIMIT_SHARE * len(data))
+    return ranges if plausible else None
 
 
 def _pairs(subgraph: Table, patches: int, pairs: Tuple[int, ...], offset: int) -> List[Range]:
@@ -112,7 +118,7 @@ def _pairs(subgraph: Table, patches: int, pairs: Tuple[int, ...], offset: int) -
 
 
 def _absent_channels(subgraph: Table, weights: int, end: int) -> List[Range]:
-    """Per group of 8 channels: 4 int32, 4 uint16, then one byte for each of the 8, then the same for channels 4 to 7."""
+    """A group is 4 int32 and 4 uint16 (channels 0 to 3), 8 bytes (0 to 7), 4 int32 and 4 uint16 (4 to 7)."""
     ranges = []
     for tensor in subgraph.tables(rknn_file.TENSORS):
         shape, native = tensor.ints(rknn_file.SHAPE), tensor.ints(NATIVE_SHAPE)

@@ -1,9 +1,10 @@
 """Zeroed memory for the vendor's compiler, so that its output holds no leftovers of the heap.
 
-rknn-toolkit2 writes some structures without setting every byte, so a .rknn carries what the memory held before:
-different in every run, and the converting machine's data in a shipped file. glibc can hand out zeroed memory
-(`man mallopt`, M_PERTURB); that is switched on only while the compiler runs, because calibration allocates most.
-The thread caches ignore M_PERTURB, and only the environment can switch them off: before the process starts.
+rknn-toolkit2 writes some structures without setting every byte, so an .rknn carries what the memory held
+before: different in every run, and the converting machine's data in a shipped file. glibc can hand out zeroed
+memory (`man mallopt`, M_PERTURB); that is switched on only while the compiler runs, because calibration
+allocates most. The thread caches ignore M_PERTURB, and only the environment can switch them off, before the
+process starts.
 """
 
 import ctypes
@@ -24,7 +25,9 @@ def environment(inherited: str = "") -> Dict[str, str]:
     Args:
         inherited: the value of GLIBC_TUNABLES that the process would get otherwise.
     """
-    kept = [part for part in inherited.split(":") if part and not part.startswith("glibc.malloc.tcache_count=")]
+    kept = [
+        part for part in inherited.split(":") if part and not part.startswith("glibc.malloc.tcache_count=")
+    ]
     return {"GLIBC_TUNABLES": ":".join([*kept, TUNABLE])}
 
 

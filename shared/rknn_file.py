@@ -1,8 +1,9 @@
 """What an .rknn file says about itself, read without toolkit or board.
 
 Both formats of rknn-toolkit2 2.2.0 to 2.5.0 share one frame: a 64-byte header (magic, format, payload
-length), the payload, and a JSON description. Format 6 has a FlatBuffer as payload; the "mini" format of the small
-chips ends its payload with one whose fields are numbered differently. Found by comparing files of all 11 chips.
+length), the payload, and a JSON description. Format 6 has a FlatBuffer as payload; the "mini" format of the
+small chips ends its payload with one whose fields are numbered differently. Found by comparing files of all
+11 chips.
 """
 
 import ast
@@ -64,9 +65,9 @@ DTYPE, SHAPE, NAME = 0, 4, 5  # tensor
 class Tensor(NamedTuple):
     """An input or output of the model.
 
-    shape is in the order of the source model; layout is how the runtime takes or gives the data (None when the file
-    does not say). scale and zero_point are None unless the tensor is quantized: real = (stored - zero_point) * scale.
-    mean and std are those of `rknn.config`, per channel, and None on outputs.
+    shape is in the order of the source model; layout is how the runtime takes or gives the data (None when
+    the file does not say). scale and zero_point are None unless the tensor is quantized:
+    real = (stored - zero_point) * scale. mean and std are those of `rknn.config`, None on outputs.
     """
 
     name: str
