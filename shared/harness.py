@@ -72,18 +72,11 @@ def main(toolkit: Toolkit, argv: List[str]) -> int:
     first = context.Process(target=int)  # the first fork leaves traces in the server's memory
     first.start()
     first.join()
-    cpus = sorted(os.sched_getaffinity(0))
-    free = list(range(max(1, options.jobs)))
-
-    def run_next(job_dir: str) -> None:
-        slot = free.pop()
-        try:
-            run(toolkit, context, os.path.abspath(job_dir), cpus[slot % len(cpus)], aslr_off)
-        finally:
-            free.append(slot)
-
-    with ThreadPoolExecutor(len(free)) as pool:
-        for done in [pool.submit(run_next, job_dir) for job_dir in options.job]:
+    with ThreadPoolExecutor(max(1, options.jobs)) as pool:
+        runs = [
+            pool.submit(run, toolkit, context, os.path.abspath(job_dir), aslr_off) for job_dir in options.job
+        ]
+        for done in runs:
             done.result()
     return 0
 
@@ -122,7 +115,7 @@ def _restart(libc: Any, persona: int, toolkit: Toolkit, argv: List[str]) -> None
     os.execve(sys.executable, command, {**kept, **fixed, **toolkit.environment})
 
 
-def run(toolkit: Toolkit, context: Any, job_dir: str, cpu: int, aslr_off: bool) -> None:
+def run(toolkit: Toolkit, context: Any, job_dir: str, aslr_off: bool) -> None:
     """Run one job to its result.json; every failure becomes a fault in it."""
     started = time.time()
     attempt: Dict[str, Any] = {}
@@ -134,7 +127,7 @@ def run(toolkit: Toolkit, context: Any, job_dir: str, cpu: int, aslr_off: bool) 
         job = contract.read_job(os.path.join(job_dir, "job.json"))
         while True:
             number = len(retries) + 1
-            artifact, attempt, fault = _attempt(toolkit, context, job_dir, job, number, cpu, watch)
+            artifact, attempt, fault = _attempt(toolkit, context, job_dir, job, number, watch)
             again = None if artifact else toolkit.retry(job, watch.text)
             if again is None or fault is None or fault.code in ("timeout", "out-of-memory"):
                 break
@@ -164,14 +157,12 @@ def run(toolkit: Toolkit, context: Any, job_dir: str, cpu: int, aslr_off: bool) 
     contract.write_result(os.path.join(job_dir, "result.json"), result)
 
 
-def _attempt(
-    toolkit: Toolkit, context: Any, job_dir: str, job: Job, number: int, cpu: int, watch: "Watch"
-) -> Any:
+def _attempt(toolkit: Toolkit, context: Any, job_dir: str, job: Job, number: int, watch: "Watch") -> Any:
     """One child from start to end: (artifact or None, what the child reported, fault or None)."""
     directory = os.path.join(job_dir, "out.%d" % number)
     os.makedirs(directory, exist_ok=True)
     watch.begin()
-    child = context.Process(target=_child, args=(toolkit.module, job_dir, job, number, cpu))
+    child = context.Process(target=_child, args=(toolkit.module, job_dir, job, number))
     child.start()
     fault = watch.until_end(child, job)
     report_path = os.path.join(directory, "attempt.json")
@@ -216,6 +207,7 @@ class Watch:
         self.events = os.path.join(job_dir, "events.jsonl")
         self.progress = progress
         self.peak = 0
+        self._began = time.time()
         self.text = ""
         self._start = 0
         self._partial = ""
@@ -233,7 +225,7 @@ class Watch:
 
     def until_end(self, child: Any, job: Job) -> Optional[Fault]:
         """Wait for the child; stop it, and say why, when it passes the job's time or memory."""
-        deadline = time.time() + job.timeout_s
+        deadline = self._began + job.timeout_s
         fault = None
         while child.is_alive():
             child.join(POLL_S)
@@ -281,7 +273,7 @@ def _resident_bytes(pid: int) -> int:
         return 0
 
 
-def _child(module: str, job_dir: str, job: Job, number: int, cpu: int) -> None:
+def _child(module: str, job_dir: str, job: Job, number: int) -> None:
     """The forked child: vendor code runs here and nowhere else."""
     os.chdir(job_dir)
     log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -289,7 +281,6 @@ def _child(module: str, job_dir: str, job: Job, number: int, cpu: int) -> None:
         stream.flush()
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.sched_setaffinity(0, {cpu})
     directory = "out.%d" % number
     report: Dict[str, Any] = {}
     times: Dict[str, float] = {}
