@@ -128,10 +128,7 @@ def _dtype(settings: Settings, chip: chips.Chip) -> tuple[chips.Dtype, tuple[str
 def _target(settings: Settings, name: str, artifact: str) -> Target:
     output = settings.output
     if output is not None and output.suffix == ".rknn":
-        beside = {"record": "rknn_source.yaml", "report": "report.json", "log": "log.txt"}
-        return Target(
-            output, **{key: output.with_name(f"{output.stem}.{file}") for key, file in beside.items()}
-        )
+        return Target(output, *(output.with_name(f"{output.stem}.{file}") for file in COMPANIONS))
     if output is None:
         folder = Path("out") / settings.model.stem / name
     else:
