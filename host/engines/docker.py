@@ -51,7 +51,10 @@ class DockerEngine:
         return toolkit.pythons[0]
 
     def ready(self, environment: Environment) -> bool:
-        """Whether the image is there, speaks this contract and holds this product code."""
+        """Whether the image is there, speaks this contract and holds this product code.
+
+        Compose cannot tell what code it builds in: its images are made again here, from cached layers.
+        """
         image = self._image(environment)
         if image is None:
             return False
@@ -64,7 +67,7 @@ class DockerEngine:
                 f"--toolkit-version {environment.version} --python {environment.python} "
                 f"--variant {environment.variant}",
             )
-        return image.labels.get("rkforge.source") in (recipe.code_digest(environment), "unknown")
+        return bool(image.labels.get("rkforge.source") == recipe.code_digest(environment))
 
     def build(self, environment: Environment, say: Say, torch_source: str = "") -> None:
         """Build the image with the docker command: the SDK has the classic builder only."""
