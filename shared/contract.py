@@ -2,7 +2,7 @@
 
     job.json      Job, written by the host
     in/           the model, the calibration images and their list, the held-out inputs
-    events.jsonl  one Event a line, appended by the harness and by the child
+    events.jsonl  one Event a line, appended by the harness
     log.txt       everything the vendor's toolkit printed
     out/          the artefact and the simulator's outputs; appears by a rename, never half-written
     result.json   Result, written last by the harness
