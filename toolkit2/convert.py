@@ -13,8 +13,13 @@ from typing import Any
 import numpy
 import torch
 from rknn.api import RKNN
+from rknn.api.rknn_compiler import RKNNCompiler
 
+from shared import heap
 from shared.contract import Job
+
+# the compiler leaves bytes of its output unset: without this they are leftovers of this machine's memory
+RKNNCompiler.build = heap.zero_during(RKNNCompiler.build)
 
 
 class Refused(RuntimeError):
