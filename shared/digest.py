@@ -6,7 +6,7 @@ they are follows from the file's own structure, by chip:
 - register patches: for each hardware task that reads a graph input, a table of `(value, register index)`
   pairs. The pairs that a chip uses have an index at a fixed distance from the task's first register, in every
   model and version seen; the others are never set;
-- the mini format leaves four words of its header unset;
+- the mini format sets only the first three words of its header;
 - rv1103b and rv1106b pack constants per 8 channels and leave the bytes of absent channels unset.
 
 The digest is the SHA-256 of the file with these bytes zeroed. Everything else is reproducible when the
@@ -28,7 +28,7 @@ LIMIT_SHARE = 0.05
 PAIR = 8
 TASKS = 1  # field of a graph input's patches
 NODES, OPERATOR = 1, 1  # fields of a subgraph and of a node
-MINI_HEADER = (0x18, 0x38)
+MINI_HEADER = (0x18, rknn_file.HEADER)
 MINI_WEIGHTS_LENGTH = 0x54  # position of the size of the weights, which end where the FlatBuffer begins
 # tensor fields of the mini format, and the values that mark a packed constant
 NATIVE_SHAPE, KIND, POSITION = 3, 2, 9
