@@ -250,7 +250,7 @@ def resolve(
 
 
 def together(problems: list[Fault]) -> Fault:
-    """One fault for several mistakes: the worst status first, every line kept."""
+    """One fault for several mistakes: every message with its hint, the first one's code."""
     unique = list({fault.message: fault for fault in problems}.values())
     if len(unique) == 1:
         return unique[0]

@@ -71,7 +71,7 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cache
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def command_environment(session_cache: Path) -> dict[str, str]:
     """The environment of commands: without the settings of whoever runs the tests."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RKFORGE_")}
@@ -80,15 +80,19 @@ def command_environment(session_cache: Path) -> dict[str, str]:
     return {**kept, "RKFORGE_CACHE_DIR": str(session_cache), "NO_COLOR": "1"}
 
 
-@pytest.fixture
-def rkforge(tmp_path: Path, command_environment: dict[str, str]) -> Command:
-    """Run `invoke ...` in an empty folder, as `rkforge("convert", "--chip", "rk3588")`."""
+def command_line(*arguments: str) -> list[str]:
+    """`invoke ...` as a command that works from any folder."""
+    return [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *arguments]
 
-    def run(*arguments: str, environment: dict[str, str] | None = None, cwd: Path = tmp_path) -> Ended:
+
+def command(folder: Path, environment: dict[str, str]) -> Command:
+    """Runs `invoke ...` in `folder`, as `run("convert", "--chip", "rk3588")`."""
+
+    def run(*arguments: str, **variables: str) -> Ended:
         done = subprocess.run(
-            [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *arguments],
-            cwd=cwd,
-            env={**command_environment, **(environment or {})},
+            command_line(*arguments),
+            cwd=folder,
+            env={**environment, **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -99,3 +103,9 @@ def rkforge(tmp_path: Path, command_environment: dict[str, str]) -> Command:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def rkforge(tmp_path: Path, command_environment: dict[str, str]) -> Command:
+    """Runs `invoke ...` in the test's own folder."""
+    return command(tmp_path, command_environment)

@@ -1,0 +1,143 @@
+"""Small ONNX graphs for the tests, built in milliseconds: each is the least that shows one behaviour."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
+
+SIDE = 32
+Shape = Sequence[int | str]
+
+
+def save(proto: ModelProto, path: Path) -> Path:
+    """Write a model; returns `path`."""
+    onnx.save(proto, path)
+    return path
+
+
+def model(
+    nodes: Sequence[NodeProto],
+    output: Shape,
+    weights: Mapping[str, NDArray[Any]] | None = None,
+    shape: Shape = (1, 3, SIDE, SIDE),
+    opset: int = 13,
+) -> ModelProto:
+    """A float model from input `x` to output `y`."""
+    graph = make_graph(
+        nodes,
+        "test",
+        [make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [make_tensor_value_info("y", TensorProto.FLOAT, output)],
+        [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()],
+    )
+    domains = {node.domain for node in nodes if node.domain}
+    opsets = [make_opsetid("", opset), *(make_opsetid(domain, 1) for domain in domains)]
+    return make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def conv(channels: int = 8, shape: Shape = (1, 3, SIDE, SIDE), seed: int = 0, opset: int = 13) -> ModelProto:
+    """One 3x3 convolution and a ReLU; the simplest model that quantises to something sensible."""
+    nodes = [
+        make_node("Conv", ["x", "w"], ["c"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        make_node("Relu", ["c"], ["y"]),
+    ]
+    weights = {"w": _normal((channels, 3, 3, 3), seed)}
+    return model(nodes, (shape[0], channels, *shape[2:]), weights, shape, opset)
+
+
+def deep_conv(layers: int) -> ModelProto:
+    """Convolutions in a row over 256x256 pixels: calibrating it takes long enough to be interrupted."""
+    names = ["x", *(f"c{number}" for number in range(1, layers)), "y"]
+    nodes = [
+        make_node("Conv", [before, f"w{number}"], [after], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+        for number, (before, after) in enumerate(pairwise(names))
+    ]
+    weights = {
+        f"w{number}": _normal((32, 3 if number == 0 else 32, 3, 3), number) for number in range(layers)
+    }
+    return model(nodes, (1, 32, 256, 256), weights, (1, 3, 256, 256))
+
+
+def boxes_and_scores() -> ModelProto:
+    """Boxes of 0..640 and scores of 0..1 in one output, as raw detector heads have: int8 kills the scores."""
+    nodes = [
+        make_node("Conv", ["x", "w"], ["c"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        make_node("Sigmoid", ["c"], ["s"]),
+        make_node("Split", ["s", "parts"], ["b", "score"], axis=1),
+        make_node("Mul", ["b", "pixels"], ["box"]),
+        make_node("Mul", ["score", "faint"], ["f"]),
+        make_node("Concat", ["box", "f"], ["y"], axis=1),
+    ]
+    weights = {
+        "w": _normal((12, 3, 3, 3), 0),
+        "parts": np.array([4, 8]),
+        "pixels": np.full((1, 4, 1, 1), 640, np.float32),
+        "faint": np.full((1, 8, 1, 1), 1, np.float32),
+    }
+    return model(nodes, (1, 12, SIDE, SIDE), weights)
+
+
+def distances_head() -> ModelProto:
+    """Two scales, their distances as expectations over 16 bins, decoded to corners: a stock YOLO head.
+
+    rknn-toolkit2 2.5.0 fails on it in the fuse rule `seperate_conv_rs_split`, and says so.
+    """
+    bins, side = 16, 16
+    anchors = side**2 + (side // 2) ** 2
+    flat = []
+    nodes = []
+    weights = {
+        "flat": np.array([1, 4 * bins, -1]),
+        "split": np.array([1, 4, bins, anchors]),
+        "joined": np.array([1, 4, anchors]),
+        "bins": np.arange(bins, dtype=np.float32).reshape(1, bins, 1, 1),
+        "anchors": np.random.default_rng(0).uniform(0, side, (1, 2, anchors)).astype(np.float32),
+        **{name: np.array([number]) for name, number in (("0", 0), ("1", 1), ("2", 2), ("4", 4))},
+    }
+    for stride in (1, 2):
+        weights[f"w{stride}"] = _normal((4 * bins, 3, 3, 3), stride)
+        nodes += [
+            make_node(
+                "Conv",
+                ["x", f"w{stride}"],
+                [f"c{stride}"],
+                kernel_shape=[3, 3],
+                pads=[1] * 4,
+                strides=[stride] * 2,
+            ),
+            make_node("Reshape", [f"c{stride}", "flat"], [f"f{stride}"]),
+        ]
+        flat.append(f"f{stride}")
+    nodes += [
+        make_node("Concat", flat, ["all"], axis=2),
+        make_node("Reshape", ["all", "split"], ["sides"]),
+        make_node("Transpose", ["sides"], ["binned"], perm=[0, 2, 1, 3]),
+        make_node("Softmax", ["binned"], ["shares"], axis=1),
+        make_node("Conv", ["shares", "bins"], ["expected"], kernel_shape=[1, 1]),
+        make_node("Reshape", ["expected", "joined"], ["distances"]),
+        make_node("Slice", ["distances", "0", "2", "1"], ["near"]),
+        make_node("Slice", ["distances", "2", "4", "1"], ["far"]),
+        make_node("Sub", ["anchors", "near"], ["low"]),
+        make_node("Add", ["anchors", "far"], ["high"]),
+        make_node("Concat", ["low", "high"], ["y"], axis=1),
+    ]
+    return model(nodes, (1, 4, anchors), weights, (1, 3, side, side))
+
+
+def operator(name: str, domain: str = "", opset: int = 13) -> ModelProto:
+    """A convolution and then one operator that keeps the shape."""
+    nodes = [
+        make_node("Conv", ["x", "w"], ["c"], kernel_shape=[1, 1]),
+        make_node(name, ["c"], ["y"], domain=domain),
+    ]
+    return model(nodes, (1, 3, SIDE, SIDE), {"w": _normal((3, 3, 1, 1), 0)}, opset=opset)
+
+
+def _normal(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).normal(0, 0.2, shape).astype(np.float32)
