@@ -33,7 +33,10 @@ class Job(NamedTuple):
     dataset: Optional[str]
     """The calibration list, or None when nothing is quantized."""
     heldout: List[str]
-    """One .npy per model input: uint8 (samples, height, width, channels) for images, else (samples, *shape)."""
+    """One .npy per model input: uint8 (samples, height, width, channels) for images, else (samples, *shape).
+
+    The shape of a sample includes the batch, which is 1.
+    """
     artifact: str
     """File name of the result."""
     timeout_s: float

@@ -29,9 +29,11 @@ from shared.faults import Fault
 ADDR_NO_RANDOMIZE = 0x0040000
 POLL_S = 0.05
 LOG_TAIL_LINES = 15
+FINAL = ("timeout", "out-of-memory", "disk-full")
+"""Faults after which trying again would end the same way."""
 SETTLED = "RKFORGE_SETTLED"
 STAGE_MARK = "rkforge stage: "
-"""Begins the log's line for a stage that the child enters: among the toolkit's own lines its place is right."""
+"""Begins a line of the log that marks a stage the child enters: in order with the toolkit's own lines."""
 
 
 class Retry(NamedTuple):
@@ -55,6 +57,8 @@ class Toolkit(NamedTuple):
     """The log of a failed attempt -> what to change, if the toolkit itself suggests something."""
     classify: Callable[[str, Optional[str]], Optional[Fault]]
     """The log of a failed attempt and its exception's text -> the fault a person should see."""
+    hidden: Callable[[str], Optional[Fault]]
+    """The log of an attempt that the toolkit called a success -> why it is none, if it is none."""
     verify: Callable[[Job, str], Artifact]
     """Reads the exported file back; raises a Fault when it is not what the job asked for."""
     warnings: Callable[[str], List[str]]
@@ -120,71 +124,74 @@ def _restart(libc: Any, persona: int, toolkit: Toolkit, argv: List[str]) -> None
 def run(toolkit: Toolkit, context: Any, job_dir: str, aslr_off: bool) -> None:
     """Run one job to its result.json; every failure becomes a fault in it."""
     started = time.time()
-    attempt: Dict[str, Any] = {}
+    attempt = Attempt(None, {}, None)
     retries: List[Dict[str, Any]] = []
     watch = Watch(job_dir, toolkit.progress)
-    artifact = None
-    fault = None
     try:
         job = contract.read_job(os.path.join(job_dir, "job.json"))
         while True:
-            number = len(retries) + 1
-            artifact, attempt, fault = _attempt(toolkit, context, job_dir, job, number, watch)
-            again = None if artifact else toolkit.retry(job, watch.text)
-            if again is None or fault is None or fault.code in ("timeout", "out-of-memory"):
+            attempt = _attempt(toolkit, context, job_dir, job, len(retries) + 1, watch)
+            again = None if attempt.fault is None else toolkit.retry(job, watch.text)
+            if again is None or (attempt.fault and attempt.fault.code in FINAL):
                 break
             retries.append({"reason": again.reason, "config": again.config})
             job = job._replace(config={**job.config, **again.config})
             watch.event("load", "again: " + again.reason)
     except (OSError, ValueError) as error:
-        fault = Fault("internal", "cannot run %s: %s" % (job_dir, error))
-    except Fault as error:
-        fault = error
+        attempt = Attempt(None, {}, Fault("internal", "cannot run %s: %s" % (job_dir, error)))
+    artifact, report, fault = attempt
     if fault is not None:
-        artifact = None
         fault.log = "log.txt"
         fault.log_tail = fault.log_tail or watch.tail()
-    environment = attempt.get("environment", {})
-    environment.update({"machine": platform.machine(), "addresses_fixed": aslr_off})
+    environment = dict(report.get("environment", {}), machine=platform.machine(), addresses_fixed=aslr_off)
     result = Result(
         artifact=artifact,
-        simulated=attempt.get("simulated", []) if artifact else [],
+        simulated=report.get("simulated", []) if artifact else [],
         retries=retries,
-        warnings=(attempt.get("warnings", []) + toolkit.warnings(watch.text)) if artifact else [],
+        warnings=(report.get("warnings", []) + toolkit.warnings(watch.text)) if artifact else [],
         environment=environment,
         peak_memory_bytes=watch.peak,
-        durations_s={**attempt.get("durations_s", {}), "total": round(time.time() - started, 3)},
+        durations_s={**report.get("durations_s", {}), "total": round(time.time() - started, 3)},
         fault=fault.to_json() if fault else None,
     )
     contract.write_result(os.path.join(job_dir, "result.json"), result)
 
 
-def _attempt(toolkit: Toolkit, context: Any, job_dir: str, job: Job, number: int, watch: "Watch") -> Any:
-    """One child from start to end: (artifact or None, what the child reported, fault or None)."""
+class Attempt(NamedTuple):
+    """How one child ended: the artefact, or the fault; and what the child itself reported."""
+
+    artifact: Optional[Artifact]
+    report: Dict[str, Any]
+    fault: Optional[Fault]
+
+
+def _attempt(toolkit: Toolkit, context: Any, job_dir: str, job: Job, number: int, watch: "Watch") -> Attempt:
     directory = os.path.join(job_dir, "out.%d" % number)
     os.makedirs(directory, exist_ok=True)
     watch.begin()
     child = context.Process(target=_child, args=(toolkit.module, job_dir, job, number))
     child.start()
     fault = watch.until_end(child, job)
-    report_path = os.path.join(directory, "attempt.json")
-    attempt = contract.read_json(report_path) if os.path.exists(report_path) else {}
-    exported = attempt.get("exported", False)
-    if fault is None and (child.exitcode != 0 or not attempt.get("finished", False)):
-        fault = _explain(toolkit, child.exitcode, attempt.get("error"), watch.text)
-    if exported and "finished" not in attempt and fault is not None:
-        attempt["warnings"] = ["the simulator failed, the file was not compared: " + fault.message]
+    path = os.path.join(directory, "attempt.json")
+    report = contract.read_json(path) if os.path.exists(path) else {}
+    if fault is None and "finished" not in report:
+        fault = _explain(toolkit, child.exitcode, report.get("error"), watch.text)
+    if fault is not None and "exported" in report:
+        report["warnings"] = ["the simulator failed, the file was not compared: " + fault.message]
         fault = None
     if fault is not None:
-        return None, attempt, fault
+        return Attempt(None, report, fault)
     try:
         artifact = toolkit.verify(job, os.path.join(directory, job.artifact))
     except Fault as invalid:
-        return None, attempt, toolkit.classify(watch.text, None) or invalid
+        return Attempt(None, report, toolkit.classify(watch.text, None) or invalid)
+    hidden = toolkit.hidden(watch.text)
+    if hidden is not None:
+        return Attempt(None, report, hidden)
     final = os.path.join(job_dir, "out")
     shutil.rmtree(final, ignore_errors=True)
     os.rename(directory, final)
-    return artifact, attempt, None
+    return Attempt(artifact, report, None)
 
 
 def _explain(toolkit: Toolkit, exitcode: int, error: Optional[str], log: str) -> Fault:
@@ -314,11 +321,14 @@ def _child(module: str, job_dir: str, job: Job, number: int) -> None:
     except BaseException as error:
         traceback.print_exc()
         save(error=_last_line(error))
-        sys.stderr.flush()
-        os._exit(3)
+    sys.stderr.flush()
+    ctypes.CDLL(None).fflush(None)  # the toolkit's native lines would be lost with the process
+    os._exit(0)
 
 
 def _last_line(error: BaseException) -> str:
     """The toolkit raises errors whose text is a whole traceback; its last line is the cause."""
+    if isinstance(error, SystemExit):
+        return "the toolkit called exit(%s)" % error.code
     lines = [line.strip() for line in str(error).splitlines() if line.strip(" =-")]
     return lines[-1] if lines else type(error).__name__

@@ -22,6 +22,7 @@ TOOLKIT = harness.Toolkit(
     progress=logs.progress,
     retry=logs.retry,
     classify=logs.classify,
+    hidden=logs.hidden,
     verify=artifact.verify,
     warnings=logs.warnings,
 )

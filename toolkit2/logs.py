@@ -1,10 +1,11 @@
 """What rknn-toolkit2's log means: progress, suggestions, causes of failure, lines worth repeating.
 
 The log is for people, not for machines, but it is regular once its colours are gone. Patterns were
-taken from runs of versions 2.2.0 to 2.5.0; see docs/measurements.
+taken from runs of versions 2.2.0 to 2.5.0; see docs/measurements/log-lines.md.
 """
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from shared.contract import Event, Job
@@ -19,46 +20,59 @@ DISABLE_RULES = re.compile(r"disable_rules=\[([^\]]+)\]")
 
 
 class Cause(NamedTuple):
-    """A pattern of the log and the fault it stands for; `{0}` in the message is the first group."""
+    """A pattern of the log and the fault it stands for; `{0}` in the message is the pattern's first group."""
 
     pattern: str
     code: str
     message: str
-    hint: str
+    silent: bool = False
+    """The toolkit prints this and still returns success: the file it leaves is useless."""
 
 
 CAUSES = (
-    Cause(r"torch-needed: (.*)", "torch-needed", "the toolkit needed PyTorch for this graph ({0})", ""),
+    Cause(r"torch-needed: (.*)", "torch-needed", "the toolkit needed PyTorch for this graph ({0})"),
+    Cause(r"No space left on device", "disk-full", "the disk ran full while the toolkit worked"),
     Cause(
-        r"No space left on device",
-        "disk-full",
-        "the disk ran full while the toolkit worked",
-        "",
+        r"std::bad_alloc|MemoryError|Cannot allocate memory", "out-of-memory", "the toolkit ran out of memory"
     ),
     Cause(
         r"Unsupport onnx opset (\d+), need <= (\d+)",
         "model-opset",
         "the model has opset {0}, this toolkit reads up to {1}",
-        "",
     ),
     Cause(
         r"No lowering found for: .*node type = (\w+)",
         "toolkit-op",
-        "the NPU has no implementation of operator {0}",
-        "",
+        "the NPU has no implementation of the operator {0}",
+        silent=True,
     ),
     Cause(
-        r"std::bad_alloc|MemoryError|Cannot allocate memory",
-        "out-of-memory",
-        "the toolkit ran out of memory",
-        "",
+        r"No opset import for domain '(.+)'", "model-op", "the model has operators of the custom domain {0}"
     ),
     Cause(
-        r"(?:quantized_dtype|do_quantization) ?= ?'?(\S+?)'? not support|not support do_quantization = False",
+        r"Not Support Dtype: (\d+)\. please", "model-op", "the model casts to a type the compiler aborts on"
+    ),
+    Cause(r"The input shape (\[.+\]) of '(.+)' is not support", "model-shape", "input {1} has the shape {0}"),
+    Cause(r"cannot convert float NaN", "model-weights", "the model has weights that are not numbers"),
+    Cause(
+        r"The quantized_dtype = '(\w+)' not support in '(\w+)'",
         "dtype-unsupported",
-        "the toolkit refuses this dtype for the chip",
-        "",
+        "the toolkit has no {0} for {1}",
     ),
+    Cause(r"Invalid quantized_dtype '(\w+)'", "dtype-unsupported", "this version of the toolkit has no {0}"),
+    Cause(
+        r"target_platform\((\w+)\) not support do_quantization = False",
+        "dtype-unsupported",
+        "the toolkit builds no floats for {0}",
+    ),
+    Cause(
+        r"Meet unsupported (?:conv|tensor dtype)[^\n]*",
+        "dtype-unsupported",
+        "the compiler has no such operation in this dtype for the chip and aborted",
+    ),
+    Cause(r"(Invalid \w+ '\S+', expect in .*)", "bad-option", "{0}"),
+    Cause(r"(The value of \w+ only support <class '\w+'>)", "bad-option", "{0}"),
+    Cause(r"(The \S+ = '\S+' only support (?:in|when) .*)", "bad-option", "{0}"),
 )
 
 WARNINGS = re.compile(r"^E (?!RKNN: .*Unkown op target: 0)|^W RKNN: ")
@@ -93,15 +107,24 @@ def retry(job: Job, log: str) -> Retry | None:
 
 def classify(log: str, error: str | None) -> Fault | None:
     """The fault that the log of a failed attempt stands for, if a known pattern tells."""
-    text = COLOUR.sub("", log) + "\n" + (error or "")
-    for cause in CAUSES:
-        found = re.search(cause.pattern, text)
-        if found:
-            return Fault(cause.code, cause.message.format(*found.groups()), cause.hint)
-    return None
+    return _first(CAUSES, log + "\n" + (error or ""))
+
+
+def hidden(log: str) -> Fault | None:
+    """The fault that a build's log tells although the toolkit called it a success."""
+    return _first((cause for cause in CAUSES if cause.silent), log)
 
 
 def warnings(log: str) -> list[str]:
     """Distinct error and warning lines of a build that the toolkit called successful, without their times."""
     lines = [CLOCK.sub("", COLOUR.sub("", line)).strip() for line in log.splitlines()]
     return list(dict.fromkeys(line for line in lines if WARNINGS.match(line)))
+
+
+def _first(causes: Iterable[Cause], log: str) -> Fault | None:
+    text = COLOUR.sub("", log)
+    for cause in causes:
+        found = re.search(cause.pattern, text)
+        if found:
+            return Fault(cause.code, cause.message.format(*found.groups()))
+    return None

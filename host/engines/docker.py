@@ -27,6 +27,11 @@ JOBS = "/jobs"
 LABEL = "rkforge.run"
 HARNESS_BYTES = 1 << 30
 """Memory of the container beyond its jobs': the harness, the imported toolkit, and /tmp."""
+REASONS = {
+    "FileNotFoundError": "there is no socket",
+    "ConnectionRefusedError": "nothing listens on its socket",
+    "PermissionError": "this user may not use it: see Docker's post-installation steps",
+}
 LOST = (DockerException, RequestException)
 
 
@@ -44,7 +49,8 @@ class DockerEngine:
             self._client = docker.from_env()
             self._client.ping()
         except LOST as error:
-            raise Fault("engine-missing", f"no Docker engine answers ({_first_line(error)})") from None
+            reason = next((text for sign, text in REASONS.items() if sign in str(error)), _first_line(error))
+            raise Fault("engine-missing", f"no Docker engine answers ({reason})") from None
 
     def default_python(self, toolkit: Toolkit) -> str:
         """The toolkit's own default: an image can have any."""
