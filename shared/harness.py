@@ -13,6 +13,7 @@ import ctypes
 import multiprocessing
 import os
 import platform
+import re
 import shutil
 import signal
 import sys
@@ -32,6 +33,7 @@ LOG_TAIL_LINES = 15
 FINAL = ("timeout", "out-of-memory", "disk-full")
 """Faults after which trying again would end the same way."""
 SETTLED = "RKFORGE_SETTLED"
+FRAME = re.compile(r"\s|.*Traceback \(most recent call last\)")
 STAGE_MARK = "rkforge stage: "
 """Begins a line of the log that marks a stage the child enters: in order with the toolkit's own lines."""
 
@@ -254,9 +256,9 @@ class Watch:
         return fault
 
     def tail(self) -> List[str]:
-        """The last lines of this attempt's log, without progress bars."""
+        """The last lines of this attempt's log, without progress bars and the frames of tracebacks."""
         lines = [line.rstrip() for line in self.text.splitlines() if line.strip()]
-        return [line for line in lines if self._mark(line) is None][-LOG_TAIL_LINES:]
+        return [line for line in lines if not FRAME.match(line) and not self._mark(line)][-LOG_TAIL_LINES:]
 
     def _follow(self) -> None:
         if not os.path.exists(self.log):
@@ -331,4 +333,4 @@ def _last_line(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return "the toolkit called exit(%s)" % error.code
     lines = [line.strip() for line in str(error).splitlines() if line.strip(" =-")]
-    return lines[-1] if lines else type(error).__name__
+    return re.sub(r"^\w+Error: ", "", lines[-1]) if lines else type(error).__name__
