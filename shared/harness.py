@@ -33,9 +33,11 @@ LOG_TAIL_LINES = 15
 FINAL = ("timeout", "out-of-memory", "disk-full")
 """Faults after which trying again would end the same way."""
 SETTLED = "RKFORGE_SETTLED"
-FRAME = re.compile(r"\s|.*Traceback \(most recent call last\)")
 STAGE_MARK = "rkforge stage: "
 """Begins a line of the log that marks a stage the child enters: in order with the toolkit's own lines."""
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+NOISE = re.compile(r"\s|.*Traceback \(most recent call last\)|.*\d+/\d+\s*$|" + STAGE_MARK)
+"""A log's lines that a person need not see: frames of tracebacks, progress bars, stages."""
 
 
 class Retry(NamedTuple):
@@ -256,9 +258,9 @@ class Watch:
         return fault
 
     def tail(self) -> List[str]:
-        """The last lines of this attempt's log, without progress bars and the frames of tracebacks."""
-        lines = [line.rstrip() for line in self.text.splitlines() if line.strip()]
-        return [line for line in lines if not FRAME.match(line) and not self._mark(line)][-LOG_TAIL_LINES:]
+        """The last lines of this attempt's log that say something."""
+        lines = [line.rstrip() for line in COLOUR.sub("", self.text).splitlines() if line.strip()]
+        return [line for line in lines if not NOISE.match(line)][-LOG_TAIL_LINES:]
 
     def _follow(self) -> None:
         if not os.path.exists(self.log):
