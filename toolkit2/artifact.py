@@ -2,7 +2,7 @@
 
 import hashlib
 
-from shared import digest, rknn_file
+from shared import digest, heap, rknn_file
 from shared.contract import Artifact, Job
 from shared.faults import Fault
 
@@ -26,7 +26,7 @@ def verify(job: Job, path: str) -> Artifact:
         file=job.artifact,
         size=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        canonical_digest=digest.canonical(data),
+        canonical_digest=digest.canonical(data) if heap.ready() else None,
         masked_bytes=digest.masked_bytes(data),
         platform=parsed.platform,
         toolkit_version=parsed.toolkit_version,
