@@ -80,7 +80,6 @@ class DockerEngine:
         base = f"python:{environment.python}-slim-bookworm"
         source = recipe.torch_source(environment, torch_source)
         log = paths.cache() / "builds" / f"{environment.toolkit}-{environment.tag}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
         say(f"building {environment.image} (PyTorch from {source}); log: {log}")
         arguments = {
             "PYTHON_BASE": base,
@@ -101,24 +100,18 @@ class DockerEngine:
         for name, value in arguments.items():
             command += ["--build-arg", f"{name}={value}"]
         command += ["--label", f"rkforge.base={base}@{self._base_digest(base)}", "."]
-        with log.open("w", encoding="utf-8") as stream:
-            try:
-                done = subprocess.run(
-                    command,
-                    cwd=paths.ROOT,
-                    env=_builder(),
-                    stdout=stream,
-                    stderr=subprocess.STDOUT,
-                    check=False,
-                )
-            except FileNotFoundError:
-                raise Fault(
-                    "environment-build", "building an image needs the docker command", "Install Docker's CLI."
-                ) from None
-        if done.returncode != 0:
-            tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+        try:
+            built = recipe.build(command, log, say, _builder())
+        except FileNotFoundError:
             raise Fault(
-                "environment-build", f"could not build {environment.image}", log=str(log), log_tail=tail
+                "environment-build", "building an image needs the docker command", "Install Docker's CLI."
+            ) from None
+        if not built:
+            raise Fault(
+                "environment-build",
+                f"could not build {environment.image}",
+                log=str(log),
+                log_tail=recipe.tail(log),
             )
 
     def provenance(self, environment: Environment) -> dict[str, Any]:

@@ -42,10 +42,10 @@ class LocalEngine:
         return (_venv(environment) / "rkforge.json").is_file()
 
     def build(self, environment: Environment, say: Say, torch_source: str = "") -> None:
-        """Make the virtual environment, 1-3 minutes; other runs that need it wait for this one."""
-        python = find_python(environment.python)
-        if python is None:
-            raise Fault("python-missing", f"there is no Python {environment.python} on this machine")
+        """Make the virtual environment, about a minute; other runs that need it wait for this one.
+
+        Where the machine lacks that Python, uv fetches one.
+        """
         venv = _venv(environment)
         venv.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(venv.with_name(venv.name + ".lock")):
@@ -54,17 +54,15 @@ class LocalEngine:
             source = recipe.torch_source(environment, torch_source)
             log = venv.with_name(venv.name + ".log")
             say(f"installing {environment.toolkit} {environment.tag} (PyTorch from {source}); log: {log}")
+            python = find_python(environment.python)
             command = [sys.executable, str(recipe.install(environment.toolkit).__file__), str(venv)]
-            command += ["--python", python, "--version", environment.version]
+            command += ["--python", python or environment.python, "--version", environment.version]
             command += ["--variant", environment.variant, "--torch-source", source]
-            with log.open("w", encoding="utf-8") as stream:
-                done = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False)
-            if done.returncode != 0:
-                shutil.rmtree(venv, ignore_errors=True)
-                tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
-                raise Fault(
-                    "environment-build", f"could not install {environment.tag}", log=str(log), log_tail=tail
-                )
+            if recipe.build(command, log, say):
+                return
+            shutil.rmtree(venv, ignore_errors=True)
+            code = "environment-build" if python else "python-missing"
+            raise Fault(code, f"could not install {environment.tag}", log=str(log), log_tail=recipe.tail(log))
 
     def provenance(self, environment: Environment) -> dict[str, Any]:
         """What install.py wrote down: interpreter, torch source, lock hashes, packages."""

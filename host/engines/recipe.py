@@ -6,17 +6,20 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from host import paths
+from host.engines.protocol import Say
 from host.plan import Environment
 from shared.contract import CONTRACT
 from shared.faults import Fault
 
 INDEX_WAIT_S = 3
+REPORT_S = 15
 SOURCE_VARIABLE = "RKFORGE_TORCH_SOURCE"
 
 
@@ -76,6 +79,41 @@ def torch_source(environment: Environment, asked: str = "") -> str:
     if "cpu-index" in able and _reachable(recipe.TORCH_SOURCES["cpu-index"].options[-1]):
         return "cpu-index"
     return "pypi"
+
+
+def build(command: Sequence[str], log: Path, say: Say, environ: Mapping[str, str] | None = None) -> bool:
+    """Run a long command in the checkout with its output in `log`; whether it succeeded.
+
+    Every 15 s one line tells that it goes on and where it is.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as stream:
+        process = subprocess.Popen(
+            command,
+            cwd=paths.ROOT,
+            env=environ,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        started = time.monotonic()
+        try:
+            while True:
+                try:
+                    return process.wait(REPORT_S) == 0
+                except subprocess.TimeoutExpired:
+                    say(f"  still at it after {time.monotonic() - started:.0f} s: {_last_line(log)}")
+        finally:
+            process.terminate()
+
+
+def tail(log: Path, lines: int = 15) -> list[str]:
+    """The last lines of a log."""
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+
+
+def _last_line(log: Path) -> str:
+    return (tail(log, 1) or ["no output yet"])[0].strip()[:100]
 
 
 def _digest(files: Iterable[Path]) -> str:

@@ -107,7 +107,7 @@ def install(
         subprocess.CalledProcessError: uv failed, after it has said why on stderr.
         FileNotFoundError: there is no lock for what is asked.
     """
-    _uv("venv", "--quiet", "--clear", "--no-python-downloads", "--python", python, str(venv))
+    _uv("venv", "--quiet", "--clear", "--python", python, str(venv))
     interpreter = venv / "bin" / "python"
     before = _probe(interpreter)
     site = Path(before["site"])
