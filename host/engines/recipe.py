@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from shared.faults import Fault
 
 INDEX_WAIT_S = 3
 REPORT_S = 15
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SOURCE_VARIABLE = "RKFORGE_TORCH_SOURCE"
 
 
@@ -113,7 +115,8 @@ def tail(log: Path, lines: int = 15) -> list[str]:
 
 
 def _last_line(log: Path) -> str:
-    return (tail(log, 1) or ["no output yet"])[0].strip()[:100]
+    lines = [COLOUR.sub("", line).strip() for line in tail(log)]
+    return next((line for line in reversed(lines) if line), "no output yet")[:100]
 
 
 def _digest(files: Iterable[Path]) -> str:
