@@ -2,7 +2,7 @@
 
 Converts each model with PyTorch 2.13.0+cpu (what rkforge installs, beyond what the toolkit declares), with
 2.4.0 (the last release it declares) and with the slim variant's stand-in, and compares canonical digests,
-then the simulator's outputs. Prints a markdown table; exit status 1 if anything differs.
+then the simulator's outputs. Prints a markdown table; what differs is named on stderr, exit status 1.
 
     python -m benchmarks.torch_equivalence --torch-source wheels MODEL.onnx ...
 """
@@ -12,6 +12,7 @@ import itertools
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from shared.contract import Job, Result
 TOOLKIT = chips.toolkit("toolkit2")
 WAYS = (("rk3588", "fp16"), ("rk3588", "int8"), ("rk3576", "int8"), ("rv1106", "int8"))
 TIMEOUT_S = 1800
+EQUIVALENT = {"same digest", "same outputs", "same fault", "refused"}
 
 
 class Case(NamedTuple):
@@ -50,6 +52,15 @@ class Outcome(NamedTuple):
     digest: str
     outputs: list[Any]
     retries: list[dict[str, Any]]
+
+
+class Row(NamedTuple):
+    """What became of one conversion: the fuse rules it had to do without, and a verdict per environment."""
+
+    case: Case
+    rules: set[str]
+    declared: str
+    slim: str
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -76,12 +87,15 @@ def main(arguments: Sequence[str]) -> int:
         run(environment(options.toolkit_version, options.python, variant, source), cases, options)
         for variant, source in sources
     ]
-    rows = [compare(case, *outcomes) for case, outcomes in zip(cases, zip(*found, strict=True), strict=True)]
-    print("| model | chip | dtype | torch 2.13.0+cpu | torch 2.4.0 | slim |")
-    print("|---|---|---|---|---|---|")
-    for row in rows:
-        print("| " + " | ".join(row) + " |")
-    return 1 if any("DIFFERENT" in cell for row in rows for cell in row) else 0
+    rows = [compare(case, *outcomes) for case, *outcomes in zip(cases, *found, strict=True)]
+    print("| model | conversions | fuse rules off | torch 2.4.0 | slim |")
+    print("|---|---|---|---|---|")
+    for model, group in itertools.groupby(rows, key=lambda row: row.case.model):
+        print("| " + " | ".join([model.stem, *summary(list(group))]) + " |")
+    different = [row for row in rows if not {row.declared, row.slim} <= EQUIVALENT]
+    for row in different:
+        print(f"{row.case.name}: torch 2.4.0 {row.declared}, slim {row.slim}", file=sys.stderr)
+    return 1 if different else 0
 
 
 def environment(version: str, python: str, variant: str, source: str) -> Path:
@@ -140,13 +154,18 @@ def outcome(directory: Path) -> Outcome:
     return Outcome("", result.artifact.canonical_digest or "", outputs, result.retries)
 
 
-def compare(case: Case, reference: Outcome, declared: Outcome, slim: Outcome) -> list[str]:
-    """One row of the table."""
-    dtype = case.dtype if case.dtype == "fp16" else f"{case.dtype} {case.algorithm}"
-    rules = {rule for retry in reference.retries for rule in retry["config"].get("disable_rules", [])}
-    shown = reference.fault or reference.digest.removeprefix("sha256:")[:12]
-    shown += f", {len(rules)} rules off" if rules else ""
-    return [case.model.stem, case.chip, dtype, shown, verdict(reference, declared), verdict(reference, slim)]
+def compare(case: Case, reference: Outcome, declared: Outcome, slim: Outcome) -> Row:
+    """Judge one conversion in the three environments."""
+    rules = {rule for retry in reference.retries for rule in retry["config"]["disable_rules"]}
+    return Row(case, rules, verdict(reference, declared), verdict(reference, slim))
+
+
+def summary(rows: Sequence[Row]) -> list[str]:
+    """The cells of one model: how many conversions there are, and how many ended how."""
+    rules = set[str]().union(*(row.rules for row in rows))
+    counts = [Counter(row.declared for row in rows), Counter(row.slim for row in rows)]
+    cells = [", ".join(f"{count} {name}" for name, count in each.items()) for each in counts]
+    return [str(len(rows)), str(len(rules)), *cells]
 
 
 def verdict(reference: Outcome, other: Outcome) -> str:
@@ -154,13 +173,13 @@ def verdict(reference: Outcome, other: Outcome) -> str:
     if other.fault == "torch-needed":
         return "refused"
     if other.fault or reference.fault:
-        return "same fault" if other.fault == reference.fault else f"DIFFERENT: {other.fault or 'converts'}"
+        return "same fault" if other.fault == reference.fault else f"different ({other.fault or 'converts'})"
     if other.digest == reference.digest and reference.digest:
         return "same digest"
     pairs = itertools.zip_longest(reference.outputs, other.outputs)
     if reference.outputs and all(numpy.array_equal(first, second) for first, second in pairs):
         return "same outputs"
-    return "DIFFERENT"
+    return "different"
 
 
 if __name__ == "__main__":
