@@ -1,4 +1,4 @@
-"""Mistakes of a user: each is answered with its cause, a hint and an exit status before any toolkit starts."""
+"""Mistakes of a user: each is answered with its cause, a hint and an exit status, no toolkit starts."""
 
 import subprocess
 from collections.abc import Callable

@@ -1,0 +1,211 @@
+"""Runs that are stopped from outside: whatever ends them, nothing runs on and nothing half-written stays."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host.plan import Environment
+from tests import models
+from tests.conftest import Command, Ended, command_line
+from tests.e2e.conftest import Refused, cause, contents, earlier_result
+
+PATIENCE_S = 60
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Arguments of a conversion that calibrates for minutes."""
+    model = models.save(models.deep_conv(12), tmp_path_factory.mktemp("models") / "deep.onnx")
+    return ("convert", "--chip", "rk3588", "--model", str(model), "--dtype", "int8", "--algorithm", "mmse")
+
+
+@contextmanager
+def started(
+    arguments: tuple[str, ...], folder: Path, environment: dict[str, str]
+) -> Iterator["subprocess.Popen[str]"]:
+    """A command in a process group of its own, once its toolkit works; stopped at the end if need be."""
+    with subprocess.Popen(
+        command_line(*arguments),
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                if " load " in line:
+                    break
+            else:
+                pytest.fail("the command ended before its toolkit began")
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+                process.communicate(timeout=PATIENCE_S)
+
+
+def ended(process: "subprocess.Popen[str]") -> Ended:
+    stdout, stderr = process.communicate(timeout=PATIENCE_S)
+    return Ended(process.returncode, stdout, stderr)
+
+
+def containers(cache: Path) -> list[Any]:
+    """The containers of this session's runs, stopped ones included."""
+    import docker
+
+    found = docker.from_env().containers.list(all=True, filters={"label": "rkforge.run"}, ignore_removed=True)
+    return [
+        one for one in found if any(mount["Source"].startswith(str(cache)) for mount in one.attrs["Mounts"])
+    ]
+
+
+def processes(cache: Path) -> list[str]:
+    """The command lines of processes that work in this session's job directories."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(cache / "jobs") in line:
+            lines.append(line)
+    return lines
+
+
+def assert_nothing_left(engine: str, cache: Path) -> None:
+    """Children that were killed may take a moment to vanish from the process table."""
+    assert not any((cache / "jobs").glob("*"))
+    left = containers if engine == "docker" else processes
+    deadline = time.monotonic() + PATIENCE_S
+    while left(cache):
+        assert time.monotonic() < deadline, left(cache)
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_a_run_stops_all_of_it(
+    engine: str,
+    number: signal.Signals,
+    endless: tuple[str, ...],
+    tmp_path: Path,
+    command_environment: dict[str, str],
+    session_cache: Path,
+) -> None:
+    before = earlier_result(tmp_path / "out")
+    with started((*endless, "--engine", engine, "--output", "out"), tmp_path, command_environment) as process:
+        os.killpg(process.pid, number)
+        stopped = ended(process)
+    assert "stopped before the end" in cause(stopped, 130, "cancelled")
+    assert contents(tmp_path / "out") == before
+    assert not list((tmp_path / "out").glob("failed*"))
+    assert_nothing_left(engine, session_cache)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("way", ["remove", "kill"])
+def test_container_gone(
+    way: str,
+    endless: tuple[str, ...],
+    tmp_path: Path,
+    command_environment: dict[str, str],
+    session_cache: Path,
+) -> None:
+    before = earlier_result(tmp_path / "out")
+    with started(
+        (*endless, "--engine", "docker", "--output", "out"), tmp_path, command_environment
+    ) as process:
+        (container,) = containers(session_cache)
+        if way == "remove":
+            container.remove(force=True)
+        else:
+            container.kill()
+        stopped = ended(process)
+    cause(stopped, 4, "engine-lost")
+    assert contents(tmp_path / "out") == before
+    assert_nothing_left("docker", session_cache)
+
+
+@pytest.mark.toolkit
+def test_output_of_a_run_at_work_is_refused(
+    endless: tuple[str, ...],
+    tiny: Path,
+    tmp_path: Path,
+    command_environment: dict[str, str],
+    rkforge: Command,
+) -> None:
+    arguments = (*endless, "--engine", "local", "--output", "out")
+    with started(arguments, tmp_path, command_environment):
+        second = rkforge(
+            "convert", "--chip", "rk3588", "--model", str(tiny), "--output", "out", "--engine", "local"
+        )
+    assert "another run is writing out/model.toolkit2.rknn" in cause(second, 2, "output-busy")
+    assert not contents(tmp_path / "out")
+
+
+def test_timeout(engine: str, refused: Refused, tiny: Path) -> None:
+    arguments = (
+        "--chip",
+        "rk3566",
+        "--model",
+        str(tiny),
+        "--engine",
+        engine,
+        "--timeout",
+        "0.01",
+        "--no-cache",
+    )
+    assert "Raise --timeout" in refused(8, "timeout", *arguments)
+
+
+def test_memory_limit(engine: str, refused: Refused, tiny: Path) -> None:
+    arguments = (
+        "--chip",
+        "rk3566",
+        "--model",
+        str(tiny),
+        "--engine",
+        engine,
+        "--memory",
+        "100m",
+        "--no-cache",
+    )
+    assert "more than 100 MB" in refused(6, "out-of-memory", *arguments)
+
+
+@pytest.mark.docker
+def test_image_of_an_older_contract(refused: Refused, tiny: Path) -> None:
+    """An empty image under the tag of an environment that few use; whatever bore the tag gets it back."""
+    import docker
+    from docker.errors import ImageNotFound
+
+    environment = Environment("toolkit2", "2.2.0", "3.10", "slim")
+    client = docker.from_env()
+    try:
+        present = client.images.get(environment.image)
+    except ImageNotFound:
+        present = None
+    name, tag = environment.image.split(":")
+    client.api.import_image_from_data(b"", repository=name, tag=tag, changes=["LABEL rkforge.contract=0"])
+    old = client.images.get(environment.image)
+    try:
+        text = refused(
+            *(5, "environment-outdated", "--chip", "rk3588", "--model", str(tiny), "--engine", "docker"),
+            *("--toolkit-version", "2.2.0", "--python", "3.10", "--variant", "slim"),
+        )
+    finally:
+        client.images.remove(environment.image)
+        if present is not None:
+            present.tag(name, tag)
+    assert "speaks contract 0" in text
+    assert "invoke build --toolkit toolkit2 --toolkit-version 2.2.0 --python 3.10 --variant slim" in text
+    assert old.id not in [image.id for image in client.images.list()]

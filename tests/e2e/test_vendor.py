@@ -1,0 +1,52 @@
+"""What the vendor's toolkit does wrong, for real: crashes, and failures that it names the cure for."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests import models
+from tests.conftest import Command
+from tests.e2e.conftest import Refused
+
+
+def test_crash_of_the_compiler(engine: str, refused: Refused, tiny: Path, tmp_path: Path) -> None:
+    """Forced to w8a16 for rk3562, the compiler of every version corrupts its memory and aborts."""
+    forced = ("--chip", "rk3562", "--set", "quantized_dtype=w8a16")
+    text = refused(6, "toolkit-crashed", "--model", str(tiny), "--engine", engine, *forced)
+    assert "SIGABRT" in text
+    assert "rknn building" in (tmp_path / "out" / "failed.log.txt").read_text(errors="replace")
+
+
+@pytest.mark.toolkit
+def test_crash_that_is_understood(refused: Refused, tiny: Path, tmp_path: Path) -> None:
+    """rk2118 has no 8-bit convolution: the compiler says so, and aborts."""
+    forced = ("--chip", "rk2118", "--set", "quantized_dtype=w8a8")
+    text = refused(3, "dtype-unsupported", "--model", str(tiny), "--engine", "local", *forced)
+    assert "no such operation in this dtype" in text
+    assert "Meet unsupported conv" in (tmp_path / "out" / "failed.log.txt").read_text(errors="replace")
+
+
+@pytest.mark.toolkit
+def test_broken_fuse_rule_is_left_out(rkforge: Command, tmp_path: Path) -> None:
+    models.save(models.distances_head(), tmp_path / "head.onnx")
+    ended = rkforge(
+        *("convert", "--chip", "rk3588", "--model", "head.onnx", "--engine", "local", "--output", "out"),
+        "--json",
+    )
+    assert ended.status == 0, ended.stderr
+    toolkit = yaml.safe_load((tmp_path / "out" / "rknn_source.yaml").read_text())["toolkit"]
+    (retry,) = toolkit["retries"]
+    assert "seperate_conv_rs_split" in retry["reason"]
+    assert (
+        toolkit["config"]["disable_rules"] == retry["config"]["disable_rules"] == ["seperate_conv_rs_split"]
+    )
+    assert ended.document["checks"][0]["outputs"][0]["cosine"] > 0.999
+
+
+@pytest.mark.toolkit
+def test_refusal_shows_the_toolkits_own_words(refused: Refused, tiny: Path, tmp_path: Path) -> None:
+    """An option of the right name with a value that only the toolkit can judge."""
+    wrong = ("--set", "op_target={'nothing': 'moon'}")
+    refused(6, "toolkit-refused", "--chip", "rk3588", "--model", str(tiny), "--engine", "local", *wrong)
+    assert (tmp_path / "out" / "failed.log.txt").is_file()
