@@ -290,8 +290,12 @@ def _layers(
 
 
 def _read_file(path: Path, problems: list[Fault]) -> dict[str, Any]:
+    """The file's settings as they are written, so that 3.10 stays 3.10; only `set` has YAML's types."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, yaml.BaseLoader) or {}  # builds nothing but text, lists and mappings
+        if isinstance(content, dict) and "set" in content:
+            content["set"] = yaml.safe_load(text)["set"]
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeError, yaml.YAMLError) as error:
@@ -300,7 +304,7 @@ def _read_file(path: Path, problems: list[Fault]) -> dict[str, Any]:
     if not isinstance(content, dict):
         problems.append(Fault("bad-option", f"{path} must be a mapping of settings to values"))
         return {}
-    return content
+    return {key: value for key, value in content.items() if value not in ("", None)}
 
 
 def _changes(texts: list[str], from_file: tuple[str, str] | None, problems: list[Fault]) -> dict[str, Any]:

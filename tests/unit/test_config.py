@@ -1,0 +1,276 @@
+"""Settings: which source wins, how text is read, and that every mistake is found before any work."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host.config import SETTINGS, Settings, resolve
+from shared.faults import Fault
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with two models and a dataset."""
+    for name in ("a.onnx", "b.onnx", "images/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def read(
+    folder: Path, *changes: str, file: str = "", environ: dict[str, str] | None = None, **flags: Any
+) -> Settings:
+    """Settings for rk3588 and a.onnx, unless flags say otherwise; None leaves a flag out."""
+    if file:
+        (folder / "rkforge.yaml").write_text(file, encoding="utf-8")
+    given = {"chip": "rk3588", "model": str(folder / "a.onnx"), **flags}
+    return resolve(
+        {name.replace("_", "-"): text for name, text in given.items()}, list(changes), folder, environ or {}
+    )
+
+
+def mistake(folder: Path, *changes: str, **options: Any) -> Fault:
+    with pytest.raises(Fault) as caught:
+        read(folder, *changes, **options)
+    return caught.value
+
+
+def test_defaults_are_stated(folder: Path) -> None:
+    settings = read(folder)
+    assert settings.chips == ("rk3588",)
+    assert (settings.mean, settings.std) == ((0, 0, 0), (255, 255, 255))
+    assert (settings.engine, settings.resize, settings.algorithm) == ("auto", "letterbox", "normal")
+    assert (settings.cache, settings.allow_dead, settings.jobs) == (True, False, 1)
+    assert settings.dtype is None and settings.output is None and settings.config == {}
+
+
+def test_flag_wins_over_environment_over_file(folder: Path) -> None:
+    file = "algorithm: mmse\nengine: local\ntimeout: 1\n"
+    environ = {"RKFORGE_ENGINE": "docker", "RKFORGE_TIMEOUT": "2", "RKFORGE_MAX_IMAGES": "7"}
+    settings = read(folder, file="model: a.onnx\n" + file, environ=environ, model=None, timeout="3")
+    assert (settings.algorithm, settings.engine, settings.timeout_s) == ("mmse", "docker", 3.0)
+    assert settings.max_images == 7
+
+
+def test_every_setting_is_read_from_every_source(folder: Path) -> None:
+    texts = {
+        **{
+            "chip": "rk3566",
+            "model": str(folder / "b.onnx"),
+            "output": "o",
+            "dataset": str(folder / "images"),
+        },
+        **{"max-images": "5", "resize": "crop", "dtype": "int8", "algorithm": "mmse", "size": "64x32"},
+        **{"mean": "1,2,3", "std": "4,5,6", "toolkit-version": "2.3.2", "python": "3.10", "variant": "slim"},
+        **{
+            "engine": "local",
+            "timeout": "9",
+            "memory": "2g",
+            "jobs": "2",
+            "allow-dead": "true",
+            "cache": "false",
+        },
+    }
+    assert set(texts) == {setting.name for setting in SETTINGS}
+    variables = {f"RKFORGE_{name.replace('-', '_').upper()}": text for name, text in texts.items()}
+    lines = "".join(f"{name}: {text}\n" for name, text in texts.items())
+    by_flags = resolve(texts, [], folder, {})
+    assert by_flags == resolve({}, [], folder, variables)
+    (folder / "rkforge.yaml").write_text(lines)
+    from_file = resolve({}, [], folder, {})
+    assert from_file.output == folder / "o"
+    assert by_flags.output == Path("o")
+    assert replace(from_file, output=None) == replace(by_flags, output=None)
+
+
+def test_file_is_read_as_it_is_written(folder: Path) -> None:
+    settings = read(folder, file="python: 3.10\ncache: no\ndataset:\njobs: 010\n")
+    assert settings.python == "3.10"
+    assert not settings.cache
+    assert settings.dataset is None
+    assert settings.jobs == 10
+
+
+def test_files_paths_are_relative_to_the_file(folder: Path) -> None:
+    settings = read(folder, file="model: b.onnx\ndataset: images\n", model=None)
+    assert settings.model == folder / "b.onnx"
+    assert settings.dataset == folder / "images"
+
+
+def test_another_model_does_not_inherit_what_belongs_to_the_files(folder: Path) -> None:
+    file = "model: b.onnx\ndataset: images\nmean: [9, 9, 9]\nset: {optimization_level: 1}\ntimeout: 60\n"
+    settings = read(folder, file=file)
+    assert settings.dataset is None
+    assert settings.mean == Settings.mean
+    assert settings.config == {}
+    assert settings.timeout_s == 60
+
+
+def test_lists_in_the_file(folder: Path) -> None:
+    settings = read(
+        folder, file="model: a.onnx\nchip: [rk3588, rv1106]\nstd: [1, 2.5, 3]\n", model=None, chip=None
+    )
+    assert settings.chips == ("rk3588", "rv1106")
+    assert settings.std == (1, 2.5, 3)
+
+
+def test_chips_are_canonical_and_each_once(folder: Path) -> None:
+    assert read(folder, chip="RK3588S, rk3566,rk3588").chips == ("rk3588", "rk3566")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("512m", 512 << 20), ("4g", 4 << 30), ("1.5GiB", 3 << 29), ("2048", 2048), ("64KB", 65536)],
+)
+def test_memory(folder: Path, text: str, expected: int) -> None:
+    assert read(folder, memory=text).memory_bytes == expected
+
+
+def test_size_is_width_by_height(folder: Path) -> None:
+    assert read(folder, size="640X480").size == (640, 480)
+
+
+def test_toolkit_options(folder: Path) -> None:
+    file = "model: a.onnx\nset: {optimization_level: 1, remove_weight: true}\n"
+    settings = read(folder, "optimization_level=2", "op_target={'Conv_0': 'cpu'}", file=file, model=None)
+    assert settings.config == {
+        "optimization_level": 2,
+        "remove_weight": True,
+        "op_target": {"Conv_0": "cpu"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            "optimisation_level=2",
+            "unknown toolkit option optimisation_level: did you mean optimization_level?",
+        ),
+        ("optimization_level=4", "choose from 0, 1, 2, 3"),
+        ("float_dtype=float8", "choose from float16, bfloat16, tfloat32"),
+        ("remove_weight=maybe", "expected true or false"),
+        ("target_platform=rk3566", "use --chip"),
+        ("mean_values=[0]", "use --mean"),
+        ("optimization_level", "expected key=value"),
+        ("op_target={", "not readable as YAML"),
+    ],
+)
+def test_bad_toolkit_option(folder: Path, change: str, words: str) -> None:
+    fault = mistake(folder, change)
+    assert fault.code == "bad-option"
+    assert words in fault.message
+
+
+def test_toolkit_options_are_those_of_the_version(folder: Path) -> None:
+    assert read(folder, "compute_order=DepthFirst").config
+    assert (
+        "unknown toolkit option"
+        in mistake(folder, "compute_order=DepthFirst", toolkit_version="2.2.0").message
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"size": "640"}, "640x480"),
+        ({"size": "0x480"}, "640x480"),
+        ({"mean": "1,two,3"}, "numbers with commas"),
+        ({"std": "58,0,57"}, "other than 0"),
+        ({"max_images": "0"}, "a whole number above 0"),
+        ({"jobs": "-1"}, "a whole number above 0"),
+        ({"timeout": "soon"}, "seconds"),
+        ({"timeout": "nan"}, "seconds"),
+        ({"timeout": "0"}, "seconds"),
+        ({"memory": "lots"}, "such as 512m or 4g"),
+        ({"memory": "4t"}, "such as 512m or 4g"),
+        ({"resize": "fit"}, "choose from letterbox, stretch, crop"),
+        ({"resize": "letterboks"}, "did you mean letterbox?"),
+        ({"engine": "podman"}, "choose from auto, docker, local"),
+        ({"algorithm": "mse"}, "did you mean mmse?"),
+        ({"python": "2.7"}, "choose from 3.11, 3.12, 3.10"),
+        ({"variant": "slimm"}, "did you mean slim?"),
+        ({"allow_dead": "perhaps"}, "true or false"),
+        ({"chip": " , "}, "a chip name"),
+    ],
+    ids=str,
+)
+def test_bad_value_names_its_source_and_what_was_expected(
+    folder: Path, flags: dict[str, str], words: str
+) -> None:
+    fault = mistake(folder, **flags)
+    assert (fault.code, fault.exit_status) == ("bad-option", 2)
+    assert words in fault.message
+    assert f"--{next(iter(flags)).replace('_', '-')}" in fault.message
+    assert "\n" not in fault.message
+
+
+def test_source_of_a_bad_value_is_named(folder: Path) -> None:
+    assert "RKFORGE_JOBS 'many'" in mistake(folder, environ={"RKFORGE_JOBS": "many"}).message
+    assert "rkforge.yaml: jobs 'few'" in mistake(folder, file="jobs: few\n").message
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("datasett: images\n", "unknown key datasett: did you mean dataset?"),
+        ("- a\n- b\n", "must be a mapping"),
+        ("a: [\n", "cannot read"),
+        ("model: a.onnx\nset: [1]\n", "set must be a mapping"),
+    ],
+)
+def test_bad_file(folder: Path, file: str, words: str) -> None:
+    assert words in mistake(folder, file=file, model=None).message
+
+
+def test_empty_file_is_fine(folder: Path) -> None:
+    assert read(folder, file="# nothing yet\n") == read(folder)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code"),
+    [
+        ({"chip": None}, "bad-option"),
+        ({"chip": "rk3855"}, "chip-unknown"),
+        ({"chip": "rk1808"}, "toolkit-unavailable"),
+        ({"model": None}, "model-missing"),
+        ({"model": "none.onnx"}, "model-missing"),
+        ({"dataset": "none"}, "dataset-missing"),
+        ({"chip": "rk2118", "dtype": "int8"}, "dtype-unsupported"),
+        ({"chip": "rv1126b", "toolkit_version": "2.2.0"}, "version-unsupported"),
+        ({"chip": "rk3588,rk3566", "output": "m.rknn"}, "output-invalid"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_done(folder: Path, flags: dict[str, Any], code: str) -> None:
+    assert mistake(folder, **flags).code == code
+
+
+def test_all_mistakes_are_reported_at_once_each_with_its_hint(folder: Path) -> None:
+    fault = mistake(
+        folder,
+        "optimization_level=9",
+        chip="rk3588,rv1106",
+        dtype="fp16",
+        size="big",
+        dataset="none",
+        jobs="0",
+    )
+    lines = fault.message.splitlines()
+    assert lines[0] == "5 mistakes:"
+    assert len(lines) == 6
+    for words in (
+        "--size 'big'",
+        "--jobs '0'",
+        "dataset none",
+        "rv1106 cannot use fp16",
+        "choose from 0, 1, 2, 3",
+    ):
+        assert sum(words in line for line in lines) == 1
+    assert all(line.endswith(")") for line in lines[1:])
+
+
+def test_a_mistake_that_several_chips_share_is_told_once(folder: Path) -> None:
+    assert mistake(folder, "optimization_level=9", chip="rk3588,rk3566").message.count("choose from") == 1
