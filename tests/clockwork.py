@@ -1,0 +1,125 @@
+"""A toolkit that fails on command: what the harness is tested with.
+
+`python -m tests.clockwork [--jobs N] JOB_DIR ...`; a job's config says what goes wrong: {"do": "abort"}.
+"""
+
+import hashlib
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from shared import harness
+from shared.contract import Artifact, Event, Job
+from shared.faults import Fault
+
+HOARD_BYTES = 300 << 20
+TRACEBACK = """Traceback (most recent call last):
+  File "vendor.py", line 1, in build
+ValueError: the real cause
+======"""
+
+Enter = Callable[[str], None]
+Save = Callable[..., None]
+
+
+def convert(job: Job, directory: str, enter: Enter, save: Save) -> None:
+    """Do what the job's config says, then export a file as a toolkit would."""
+    save(environment={"clockwork": "1"})
+    enter("load")
+    before = BEFORE.get(job.config["do"])
+    if before:
+        before(job)
+    enter("build")
+    if job.config["do"] != "nothing":
+        (Path(directory) / job.artifact).write_text(job.chip)
+    save(exported=True)
+    enter("check")
+    if job.config["do"] == "abort late":
+        os.abort()
+    (Path(directory) / "simulated.0.npy").touch()
+    save(simulated=["simulated.0.npy"])
+
+
+def _refuse(_job: Job) -> None:
+    print("\x1b[31mE build: it cannot be\x1b[0m", file=sys.stderr)
+    raise ValueError(TRACEBACK)
+
+
+def _hoard(_job: Job) -> None:
+    kept = b"x" * HOARD_BYTES
+    time.sleep(60)
+    del kept
+
+
+def _need_rule(job: Job) -> None:
+    if "bad" not in job.config.get("rules", []):
+        print("try rules=bad")
+        raise ValueError("a rule failed")
+
+
+def _never_content(_job: Job) -> None:
+    print("try rules=bad")
+    raise ValueError("a rule failed")
+
+
+def _count(_job: Job) -> None:
+    for done in range(1, 51):
+        sys.stderr.write(f"\rcount {done}/50")
+    sys.stderr.write("\n")
+
+
+BEFORE: dict[str, Callable[[Job], Any]] = {
+    "abort": lambda _: os.abort(),
+    "segfault": lambda _: os.kill(os.getpid(), signal.SIGSEGV),
+    "killed": lambda _: os.kill(os.getpid(), signal.SIGKILL),
+    "exit": lambda _: sys.exit(0),
+    "exit at once": lambda _: os._exit(0),
+    "hang": lambda _: time.sleep(60),
+    "hoard": _hoard,
+    "refuse": _refuse,
+    "need rule": _need_rule,
+    "never content": _never_content,
+    "count": _count,
+    "lie": lambda _: print("useless"),
+    "warn": lambda _: print("W careful"),
+    "classified": lambda _: [print("disk full"), os.abort()],
+}
+
+
+def verify(job: Job, path: str) -> Artifact:
+    try:
+        data = Path(path).read_bytes()
+    except OSError:
+        raise Fault("artifact-invalid", "no file") from None
+    return Artifact(job.artifact, len(data), hashlib.sha256(data).hexdigest(), None, 0, job.chip, "1")
+
+
+def progress(line: str) -> Event | None:
+    found = re.match(r"count (\d+)/(\d+)", line)
+    return Event(0.0, "quantize", "tensors", int(found[1]), int(found[2])) if found else None
+
+
+def retry(job: Job, log: str) -> harness.Retry | None:
+    if "try rules=bad" in log and "bad" not in job.config.get("rules", []):
+        return harness.Retry("rule bad failed", {"rules": ["bad"]})
+    return None
+
+
+TOOLKIT = harness.Toolkit(
+    module="tests.clockwork",
+    environment={},
+    progress=progress,
+    retry=retry,
+    classify=lambda log, _: Fault("disk-full", "the disk is full") if "disk full" in log else None,
+    hidden=lambda log: Fault("toolkit-op", "useless") if "useless" in log else None,
+    verify=verify,
+    warnings=lambda log: [line for line in log.splitlines() if line.startswith("W ")],
+)
+
+if __name__ == "__main__":
+    sys.exit(harness.main(TOOLKIT, sys.argv[1:]))
