@@ -138,7 +138,6 @@ def _run(
         simulated = [directory / "out" / name for name in result.simulated]
         checks = staging.check(staged, expected, simulated, each.activation_bits)
         made = facts.make(batch.identity, each, staged.to_json(), result, provenance, checks)
-        screen.stage(each.name, Event(time.time(), "done", "", 0, 0))
         outcomes.append(_finish(settings, each, batch.keys[each.chip], made, directory))
     return outcomes
 

@@ -17,8 +17,6 @@ from typing import Any, Dict, List, NamedTuple, Optional
 CONTRACT = 1
 """Raised whenever a record below changes; images carry it as a label and the host refuses another."""
 
-STAGES = ("prepare", "load", "quantize", "build", "check", "write")
-
 
 class Job(NamedTuple):
     """One conversion for one chip, complete: the environment needs nothing else."""
@@ -45,7 +43,10 @@ class Job(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A stage that began, or progress within it (`done` of `total`; both 0 when it cannot be counted)."""
+    """A stage that began, or progress within it (`done` of `total`; both 0 when it cannot be counted).
+
+    Stages in order: prepare (the host's), load, quantize, build, write, check, done.
+    """
 
     time: float
     stage: str

@@ -153,6 +153,7 @@ def run(toolkit: Toolkit, context: Any, job_dir: str, aslr_off: bool) -> None:
         fault=fault.to_json() if fault else None,
     )
     contract.write_result(os.path.join(job_dir, "result.json"), result)
+    watch.event("done")
 
 
 class Attempt(NamedTuple):
