@@ -15,8 +15,8 @@ LOG_TAIL_LINES = 15
 STAGE_MARK = "rkforge stage: "
 """Begins a line of the log that marks a stage the child enters: in order with the toolkit's own lines."""
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-NOISE = re.compile(r"\s|.*Traceback \(most recent call last\)|.*\d+/\d+\s*$|" + STAGE_MARK)
-"""A log's lines that a person need not see: frames of tracebacks, progress bars, stages."""
+NOISE = re.compile(r"\s|[=-]*$|.*Traceback \(most recent call last\)|.*\d+/\d+\s*$|" + STAGE_MARK)
+"""A log's lines that a person need not see: rules, frames of tracebacks, progress bars, stages."""
 
 
 class Watch:
@@ -47,8 +47,6 @@ class Watch:
         deadline = self._began + job.timeout_s
         fault = None
         while child.is_alive():
-            child.join(POLL_S)
-            self._follow()
             resident = _resident_bytes(child.pid)
             self.peak = max(self.peak, resident)
             if time.time() > deadline:
@@ -59,14 +57,16 @@ class Watch:
                 os.kill(child.pid, signal.SIGKILL)
                 child.join()
                 break
+            child.join(POLL_S)
+            self._follow()
         self._follow()
         self.text += self._partial
         return fault
 
     def tail(self) -> List[str]:
         """The last lines of this attempt's log that say something."""
-        lines = [line.rstrip() for line in COLOUR.sub("", self.text).splitlines() if line.strip()]
-        return [line for line in lines if not NOISE.match(line)][-LOG_TAIL_LINES:]
+        lines = COLOUR.sub("", self.text).splitlines()
+        return [line.rstrip() for line in lines if not NOISE.match(line)][-LOG_TAIL_LINES:]
 
     def _follow(self) -> None:
         if not os.path.exists(self.log):

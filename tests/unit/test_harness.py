@@ -146,7 +146,7 @@ def test_warnings_of_the_log_are_kept(directories: Mapping[str, Path]) -> None:
 
 def test_stages_come_in_order_with_counts(directories: Mapping[str, Path]) -> None:
     seen = events(directories["count"])
-    assert [event.stage for event in seen if event.stage != "quantize"] == ["load", "build", "check"]
+    assert [event.stage for event in seen if event.stage != "quantize"] == ["load", "build", "check", "done"]
     counts = [event for event in seen if event.stage == "quantize"]
     assert counts[-1][1:] == ("quantize", "tensors", 50, 50)
     assert seen.index(counts[0]) == 1 and seen[len(counts) + 1].stage == "build"
