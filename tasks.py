@@ -11,8 +11,8 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
-from host.config import SETTINGS
 from host.console import Screen
+from host.settings import SETTINGS
 from shared.faults import Fault
 
 HELP = {setting.name: setting.help for setting in SETTINGS}

@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from host import engines, plan, staging  # noqa: E402
-from host.config import Settings  # noqa: E402
 from host.engines import local  # noqa: E402
+from host.settings import Settings  # noqa: E402
 
 BARE = """
 import sys

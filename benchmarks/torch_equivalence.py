@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy
 
 from host import jobs, paths, staging
-from host.config import Settings
+from host.settings import Settings
 from images.toolkit2 import install
 from shared import chips, contract
 from shared.contract import Job, Result

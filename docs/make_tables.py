@@ -7,7 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from host.config import ENVIRONMENT_PREFIX, SETTINGS  # noqa: E402
+from host.config import ENVIRONMENT_PREFIX  # noqa: E402
+from host.settings import SETTINGS  # noqa: E402
 from shared import chips  # noqa: E402
 from shared.faults import FAULTS  # noqa: E402
 

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from host import environments, jobs
-from host.config import Settings
 from host.console import Screen
 from host.engines import recipe
 from host.engines.protocol import Engine, Limits
 from host.plan import Environment, Plan
 from host.results import cache, delivery, facts, record
 from host.results.facts import Facts
+from host.settings import Settings
 from shared import chips
 from shared.contract import CONTRACT, Event, Job
 from shared.faults import Fault

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from host.config import Settings
+from host.settings import Settings
 from shared import chips
 
 COMPANIONS = ("rknn_source.yaml", "report.json", "log.txt", "failed.log.txt")

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from host import config, conversion, engines, plan
-from host.config import Settings
 from host.console import Screen
 from host.conversion import Outcome
 from host.engines.protocol import Engine
 from host.plan import Plan
 from host.results import facts, record
+from host.settings import Settings
 from shared.faults import Fault
 
 LOW_COSINE = 0.95

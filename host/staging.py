@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from host.calibration import listing, memory, noise, select
 from host.calibration import staging as calibration
 from host.calibration.images import image_size
-from host.config import Settings
 from host.quality.channels import channel_layouts
 from host.quality.compare import compare, explain
 from host.quality.reference import normalise, reference_outputs
+from host.settings import Settings
 from host.sources import onnx_model
 from host.sources.onnx_model import OnnxSource, TensorSpec
 from shared.faults import Fault

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from host import paths
 from host.calibration import listing
-from host.config import Settings
 from host.plan import Plan
 from host.results import record
+from host.settings import Settings
 from host.sources.fingerprint import raw_fingerprint
 from shared.contract import Artifact, Result
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from host import config
+from host import settings
 from host.calibration.images import PAD, RESIZES, ImageSize, check_header, image_size, read_image
 
 SIZE = ImageSize(64, 32, 3)
@@ -47,7 +47,7 @@ def test_image_of_the_right_size_is_untouched(tmp_path: Path) -> None:
 
 
 def test_settings_offer_the_same_resizes() -> None:
-    assert tuple(RESIZES) == config.RESIZES
+    assert tuple(RESIZES) == settings.RESIZES
 
 
 def test_letterbox_keeps_proportions_between_grey_bars(tmp_path: Path) -> None:

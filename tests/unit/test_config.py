@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from host.config import SETTINGS, Settings, resolve
+from host.config import resolve
+from host.settings import SETTINGS, Settings
 from shared.faults import Fault
 
 

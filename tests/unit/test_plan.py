@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from host import plan
-from host.config import Settings
 from host.plan import Environment, Plan
+from host.settings import Settings
 from shared import chips
 from shared.faults import Fault
 

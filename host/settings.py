@@ -1,0 +1,178 @@
+"""The settings of a conversion: what they are called, how their text is read, what they mean."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from shared import chips
+
+RESIZES = ("letterbox", "stretch", "crop")
+ENGINES = ("auto", "docker", "local")
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A validated request. Sizes are (width, height) in pixels, mean and std are on the 0-255 scale."""
+
+    chips: tuple[str, ...]
+    model: Path
+    output: Path | None = None
+    dataset: Path | None = None
+    max_images: int | None = None
+    resize: str = "letterbox"
+    dtype: str | None = None
+    algorithm: str = "normal"
+    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (255.0, 255.0, 255.0)
+    toolkit_version: str = ""
+    python: str = ""
+    variant: str = ""
+    engine: str = "auto"
+    config: Mapping[str, Any] = field(default_factory=dict)
+    timeout_s: float = 3600.0
+    memory_bytes: int = 8 << 30
+    jobs: int = 1
+    allow_dead: bool = False
+    cache: bool = True
+
+
+class Setting(NamedTuple):
+    """One row of the table: where a value comes from and how its text is read."""
+
+    name: str
+    field: str
+    parse: Callable[[str], Any]
+    help: str
+    of_model: bool = False
+    """Whether the file's value belongs to the file's model and must not serve another one."""
+
+
+def _text(value: str) -> str:
+    return value.strip()
+
+
+def path(value: str) -> Path:
+    """A file or folder; in rkforge.yaml relative to it, elsewhere to the current folder."""
+    return Path(value).expanduser()
+
+
+def _chips(value: str) -> tuple[str, ...]:
+    names = [chips.chip(name.strip()).name for name in value.split(",") if name.strip()]
+    if not names:
+        raise ValueError("a chip name, or several with commas between them")
+    return tuple(dict.fromkeys(names))
+
+
+def _size(value: str) -> tuple[int, int]:
+    width, _, height = value.lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise ValueError("WIDTHxHEIGHT in pixels, for example 640x480")
+    return int(width), int(height)
+
+
+def _numbers(value: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise ValueError("numbers with commas between them, for example 0,0,0") from None
+
+
+def _scales(value: str) -> tuple[float, ...]:
+    scales = _numbers(value)
+    if 0.0 in scales:
+        raise ValueError("numbers other than 0: the image is divided by them")
+    return scales
+
+
+def _count(value: str) -> int:
+    if not value.strip().isdigit() or int(value) == 0:
+        raise ValueError("a whole number above 0")
+    return int(value)
+
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise ValueError("seconds, more than 0")
+    return seconds
+
+
+def _bytes(value: str) -> int:
+    text = value.strip().lower().removesuffix("b").removesuffix("i")
+    number, unit = (text[:-1], text[-1]) if text[-1:].isalpha() else (text, "")
+    if unit not in UNITS or not number.replace(".", "", 1).isdigit():
+        raise ValueError("a size such as 512m or 4g")
+    return int(float(number) * UNITS[unit])
+
+
+def _flag(value: str) -> bool:
+    words = {
+        "true": True,
+        "1": True,
+        "yes": True,
+        "on": True,
+        "false": False,
+        "0": False,
+        "no": False,
+        "off": False,
+    }
+    if value.strip().lower() not in words:
+        raise ValueError("true or false")
+    return words[value.strip().lower()]
+
+
+def _choice(kind: str, known: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.strip() not in known:
+            raise ValueError(chips.unknown(kind, value.strip(), list(known)))
+        return value.strip()
+
+    return parse
+
+
+SETTINGS = (
+    Setting("chip", "chips", _chips, "target chip, or several: rk3588,rv1106 (see `invoke chips`)"),
+    Setting("model", "model", path, "the ONNX model; default: what rkforge.yaml names", True),
+    Setting(
+        "output",
+        "output",
+        path,
+        "a folder, or the .rknn file to write; default out/<model>/<chip>-<dtype>",
+        True,
+    ),
+    Setting(
+        "dataset", "dataset", path, "calibration images: a folder, or a text file with one path a line", True
+    ),
+    Setting("max-images", "max_images", _count, "calibrate with at most this many images", True),
+    Setting(
+        "resize",
+        "resize",
+        _choice("resize", RESIZES),
+        "how images get to the input size: letterbox, stretch, crop",
+        True,
+    ),
+    Setting(
+        "dtype", "dtype", _text, "int8, fp16 or a vendor dtype; default int8 with a dataset, else fp16", True
+    ),
+    Setting("algorithm", "algorithm", _text, "calibration algorithm: normal, mmse, kl_divergence", True),
+    Setting("size", "size", _size, "input size WIDTHxHEIGHT, for models with a dynamic one", True),
+    Setting("mean", "mean", _numbers, "subtracted from each channel, 0-255 scale; default 0,0,0", True),
+    Setting("std", "std", _scales, "each channel is divided by it, 0-255 scale; default 255,255,255", True),
+    Setting("toolkit-version", "toolkit_version", _text, "version of the chip's toolkit; default the newest"),
+    Setting("python", "python", _text, "Python of the toolkit's environment, for example 3.11"),
+    Setting("variant", "variant", _text, "full, or slim (smaller image without PyTorch)"),
+    Setting("engine", "engine", _choice("engine", ENGINES), "auto, docker or local"),
+    Setting("timeout", "timeout_s", _seconds, "stop a job after this many seconds; default 3600"),
+    Setting("memory", "memory_bytes", _bytes, "memory of one job, for example 4g; default 8g"),
+    Setting("jobs", "jobs", _count, "how many conversions run at once; default 1"),
+    Setting("allow-dead", "allow_dead", _flag, "keep the result although an output is dead"),
+    Setting(
+        "cache", "cache", _flag, "take the stored result of the same conversion; --no-cache converts anew"
+    ),
+)
