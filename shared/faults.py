@@ -52,7 +52,6 @@ FAULTS: Dict[str, Kind] = {
     # the vendor toolkit
     "toolkit-refused": Kind(6, 500, "Read the log's last lines above."),
     "toolkit-crashed": Kind(6, 500, "Try another --dtype or --toolkit-version."),
-    "toolkit-silent": Kind(6, 500, "Try another --toolkit-version."),
     "toolkit-op": Kind(6, 500, "Replace the operator, or cut the graph before it."),
     "torch-needed": Kind(6, 500, "Use --variant full: this graph needs PyTorch inside the toolkit."),
     "out-of-memory": Kind(6, 507, "Raise --memory or lower --max-images."),
