@@ -64,7 +64,9 @@ def torch_source(environment: Environment, asked: str = "") -> str:
     PyTorch's CPU index comes next, the CUDA build from PyPI (thinned) last.
     """
     recipe = install(environment.toolkit)
-    able: list[str] = recipe.torch_sources(environment.python)
+    able: list[str] = recipe.torch_sources(environment.python, environment.variant)
+    if able == [recipe.NO_TORCH]:
+        return able[0]
     asked = asked or os.environ.get(SOURCE_VARIABLE, "")
     if asked and asked not in able:
         raise Fault(

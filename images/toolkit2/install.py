@@ -36,6 +36,8 @@ TORCH_SOURCES = {
     "pypi": TorchSource("pypi"),
 }
 
+NO_TORCH = "none"
+
 # Globs under site-packages: what neither a conversion nor the simulator loads (README.md: how that was seen).
 THIN = (
     "cv2/data/*.xml",
@@ -69,8 +71,10 @@ print(json.dumps({
 """
 
 
-def torch_sources(python: str) -> list[str]:
-    """The names in TORCH_SOURCES that have a lock for this Python ("3.11"), preferred first."""
+def torch_sources(python: str, variant: str) -> list[str]:
+    """The TORCH_SOURCES that have a lock for this Python ("3.11"), preferred first; NO_TORCH alone for slim."""
+    if variant != "full":
+        return [NO_TORCH]
     return [name for name in TORCH_SOURCES if torch_lock(name, python).is_file()]
 
 
@@ -100,7 +104,7 @@ def install(
         python: the interpreter to base it on, as a path or as uv's `--python` takes it.
         version: of rknn-toolkit2.
         variant: "full" with PyTorch, "slim" with the stand-in in slim/.
-        torch_source: a key of TORCH_SOURCES; unused by "slim".
+        torch_source: a key of TORCH_SOURCES; NO_TORCH for "slim".
         wheels: the folder that the source "wheels" looks in.
 
     Raises:
@@ -177,7 +181,7 @@ def main() -> int:
     parser.add_argument("--python", required=True)
     parser.add_argument("--version", required=True)
     parser.add_argument("--variant", choices=["full", "slim"], default="full")
-    parser.add_argument("--torch-source", choices=list(TORCH_SOURCES), default="cpu-index")
+    parser.add_argument("--torch-source", choices=[*TORCH_SOURCES, NO_TORCH], default="cpu-index")
     parser.add_argument("--wheels", type=Path, default=WHEELS)
     try:
         install(**vars(parser.parse_args()))

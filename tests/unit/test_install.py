@@ -17,7 +17,7 @@ TOOLKIT = chips.toolkit("toolkit2")
 @pytest.mark.parametrize("version", TOOLKIT.versions)
 @pytest.mark.parametrize("variant", TOOLKIT.variants)
 def test_every_environment_is_locked(version: str, python: str, variant: str) -> None:
-    sources = install.torch_sources(python)
+    sources = install.torch_sources(python, "full")
     assert "pypi" in sources  # what serves everyone
     for source in sources:
         chosen = install.locks(version, python, variant, source)
