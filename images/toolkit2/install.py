@@ -72,7 +72,7 @@ print(json.dumps({
 
 
 def torch_sources(python: str, variant: str) -> list[str]:
-    """The TORCH_SOURCES that have a lock for this Python ("3.11"), preferred first; NO_TORCH alone for slim."""
+    """The TORCH_SOURCES with a lock for this Python ("3.11"), preferred first; for slim NO_TORCH alone."""
     if variant != "full":
         return [NO_TORCH]
     return [name for name in TORCH_SOURCES if torch_lock(name, python).is_file()]
