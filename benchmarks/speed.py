@@ -78,6 +78,7 @@ def main() -> None:
         "cache hit": lambda: invoke(*one),
         "cold conversion": lambda: invoke(*one, "--no-cache"),
         "bare rknn.api script": _bare(options.model, options.dataset, scratch),
+        "6 chips, a call each": lambda: [invoke(*_only(many, chip)) for chip in CHIPS.split(",")],
         "6 chips, --jobs 1": lambda: invoke(*many, "--jobs", "1"),
         "6 chips, --jobs 2": lambda: invoke(*many, "--jobs", "2"),
     }
@@ -92,8 +93,13 @@ def main() -> None:
         print(f"| {name} | {middle[name]:.2f} | {min(values):.2f}-{max(values):.2f} |")
     bare, cold = middle["bare rknn.api script"], middle["cold conversion"]
     print(f"\ncold / bare: {cold / bare:.2f}x, {cold - 1.1 * bare:+.2f} s against 1.10x bare")
-    print(f"throughput of --jobs 2: {middle['6 chips, --jobs 1'] / middle['6 chips, --jobs 2']:.2f}x")
+    for name in ("6 chips, a call each", "6 chips, --jobs 1"):
+        print(f"throughput of --jobs 2 against {name}: {middle[name] / middle['6 chips, --jobs 2']:.2f}x")
     shutil.rmtree(scratch)
+
+
+def _only(command: list[str], chip: str) -> list[str]:
+    return [chip if part == CHIPS else part for part in command]
 
 
 def _cache(scratch: Path) -> Path:
