@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from invoke.context import Context
@@ -31,6 +32,8 @@ ENVIRONMENT_HELP = {
     "engine": HELP["engine"],
     "torch-source": "where PyTorch comes from: wheels, cpu-index or pypi; default the first within reach",
 }
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 @task(iterable=["set_"], help=CONVERT_HELP)
@@ -164,14 +167,26 @@ def test(context: Context, args: str = "") -> None:
 
 
 def _run(as_json: bool, work: Callable[[Screen], int]) -> None:
-    """Do the work; turn a fault into its message and exit status, and SIGTERM into Ctrl-C."""
+    """Do the work; turn a fault into its message and exit status, and Ctrl-C or SIGTERM into a fault."""
     screen = Screen()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stopped = False
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN)  # nothing shall interrupt the cleaning up
+        raise KeyboardInterrupt
+
+    for number in STOPPING:
+        signal.signal(number, stop)
     try:
         raise Exit(code=work(screen))
     except Fault as fault:
         ended = fault
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ImportError):  # native modules that are just loading make it an ImportError
+        if not stopped:
+            raise
         ended = Fault("cancelled", "stopped before the end")
     screen.fault(ended)
     if as_json:
