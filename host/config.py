@@ -52,7 +52,7 @@ def resolve(
             try:
                 values[setting.field] = setting.parse(text)
             except Fault as fault:
-                problems.append(fault)
+                problems.append(Fault(fault.code, f"{source}: {fault.message}", fault.hint))
             except ValueError as error:
                 problems.append(Fault("bad-option", f"{source} {text!r}: expected {error}"))
     named = _changes(changes, given.get("set"), problems)
@@ -68,8 +68,13 @@ def resolve(
         problems.append(Fault("model-missing", f"model {values['model']} does not exist"))
     if "dataset" in values and not values["dataset"].exists():
         problems.append(Fault("dataset-missing", f"dataset {values['dataset']} does not exist"))
-    for name in values.get("chips", ()):
-        problems += _check_chip(chips.chip(name), values, named)
+    named_chips = [chips.chip(name) for name in values.get("chips", ())]
+    for chip in named_chips:
+        problems += _check_chip(chip, values)
+    toolkits = {chip.toolkit.name: chip.toolkit for chip in named_chips} or chips.toolkits()
+    for toolkit in toolkits.values():
+        if toolkit.driver:
+            problems += _check_toolkit(toolkit, values, named)
     if len(values.get("chips", ())) > 1 and values.get("output", Path()).suffix == ".rknn":
         problems.append(
             Fault(
@@ -160,31 +165,33 @@ def _changes(texts: list[str], from_file: tuple[str, str] | None, problems: list
     return named
 
 
-def _check_chip(chip: chips.Chip, values: Mapping[str, Any], named: Mapping[str, Any]) -> list[Fault]:
-    """What a chip and its toolkit refuse of the settings."""
-    problems = []
-    toolkit = chip.toolkit
-    if not toolkit.driver:
-        return [
-            Fault(
-                "toolkit-unavailable",
-                f"{chip.name} needs {toolkit.package} {toolkit.versions[0]}, which rkforge cannot drive yet",
-            )
-        ]
+def _check_chip(chip: chips.Chip, values: Mapping[str, Any]) -> list[Fault]:
+    """What a chip refuses of the settings."""
+    if not chip.toolkit.driver:
+        package = f"{chip.toolkit.package} {chip.toolkit.versions[0]}"
+        return [Fault("toolkit-unavailable", f"{chip.name} needs {package}, which rkforge cannot drive yet")]
     checks: list[Callable[[], object]] = [lambda: chips.version(chip, values.get("toolkit_version", ""))]
     if values.get("dtype"):
         checks.append(lambda: chips.dtype(chip, values["dtype"]))
+    problems = []
     for check in checks:
         try:
             check()
         except Fault as fault:
             problems.append(fault)
+    return problems
+
+
+def _check_toolkit(
+    toolkit: chips.Toolkit, values: Mapping[str, Any], named: Mapping[str, Any]
+) -> list[Fault]:
+    """What a toolkit refuses of the settings, whatever the chip."""
     known = {"algorithm": toolkit.algorithms, "python": toolkit.pythons, "variant": toolkit.variants}
-    for name, choices in known.items():
-        if values.get(name) and values[name] not in choices:
-            problems.append(
-                Fault("bad-option", f"--{name}: " + chips.unknown(name, values[name], list(choices)))
-            )
+    problems = [
+        Fault("bad-option", f"--{name}: " + chips.unknown(name, values[name], list(choices)))
+        for name, choices in known.items()
+        if values.get(name) and values[name] not in choices
+    ]
     return problems + _check_config(toolkit, values.get("toolkit_version", ""), named)
 
 

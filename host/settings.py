@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from shared import chips
+from shared.faults import Fault
 
 RESIZES = ("letterbox", "stretch", "crop")
 ENGINES = ("auto", "docker", "local")
@@ -130,7 +131,7 @@ def _flag(value: str) -> bool:
 def _choice(kind: str, known: tuple[str, ...]) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value.strip() not in known:
-            raise ValueError(chips.unknown(kind, value.strip(), list(known)))
+            raise Fault("bad-option", chips.unknown(kind, value.strip(), list(known)))
         return value.strip()
 
     return parse
