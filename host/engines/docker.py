@@ -153,23 +153,22 @@ class DockerEngine:
             "init": True,
             "detach": True,
         }
-        container = None
         try:
-            container = self._run(environment, options)
-            yield _Containerized(container)
+            yield _Containerized(self._run(environment, options))
         except LOST as error:
             raise Fault(
                 "engine-lost", f"the Docker engine does not answer any more ({_first_line(error)})"
             ) from None
         finally:
-            if container is not None:
-                _remove(container)
+            with suppress(*LOST):  # the engine is gone: `invoke clean` sweeps what is left
+                self.sweep(f"{LABEL}={batch.name}")  # by label: an interrupted start names no container
 
-    def sweep(self) -> list[str]:
-        """Remove containers that an interrupted run left; their names."""
-        left = self._client.containers.list(all=True, filters={"label": LABEL})
+    def sweep(self, label: str = LABEL) -> list[str]:
+        """Remove the containers with a label, by default all that interrupted runs left; their names."""
+        left = self._client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
         for container in left:
-            _remove(container)
+            with suppress(APIError):  # somebody else removes it
+                container.remove(force=True, v=True)
         return [str(container.name) for container in left]
 
     def images(self) -> list[Image]:
@@ -235,11 +234,6 @@ class _Containerized:
             return None
         last = self._container.logs(tail=5).decode("utf-8", "replace").strip()
         return Fault("engine-lost", f"the container ended with status {state['ExitCode']}: {last}")
-
-
-def _remove(container: Container) -> None:
-    with suppress(*LOST):  # the engine is gone, or the container is: `invoke clean` sweeps what is left
-        container.remove(force=True, v=True)
 
 
 def _user() -> str:

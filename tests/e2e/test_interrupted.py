@@ -1,11 +1,15 @@
 """Runs that are stopped from outside: whatever ends them, nothing runs on and nothing half-written stays."""
 
 import os
+import select
 import signal
+import socket
+import socketserver
 import subprocess
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +135,90 @@ def test_container_gone(
             container.kill()
         stopped = ended(process)
     cause(stopped, 4, "engine-lost")
+    assert contents(tmp_path / "out") == before
+    assert_nothing_left("docker", session_cache)
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("converted")
+@pytest.mark.parametrize("engine", ["docker"], indirect=True)
+def test_interrupted_start_leaves_no_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the container's start and the engine's answer there is a moment for Ctrl-C, too."""
+    import docker
+    from docker.models.containers import Container
+
+    from host.engines.docker import DockerEngine
+    from host.engines.protocol import Limits
+
+    start = Container.start
+
+    def interrupted(container: Container) -> None:
+        start(container)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Container, "start", interrupted)
+    environment = Environment("toolkit2", "2.5.0", "3.11", "full")
+    with pytest.raises(KeyboardInterrupt):
+        with DockerEngine().start(environment, tmp_path, ["job-0001"], Limits(1, 1 << 30)):
+            pytest.fail("the start was interrupted")
+    label = f"rkforge.run={tmp_path.name}"
+    assert docker.from_env().containers.list(all=True, filters={"label": label}) == []
+
+
+@contextmanager
+def relay(path: Path) -> Iterator[Callable[[], None]]:
+    """A socket at `path` that leads to the Docker engine until the function that comes out is called."""
+    engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+    open_sockets: list[socket.socket] = []
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as behind:
+                behind.connect(engine)
+                open_sockets.extend((self.request, behind))
+                ends = {self.request: behind, behind: self.request}
+                while data := [(end, end.recv(1 << 16)) for end in select.select(ends, [], [])[0]]:
+                    for end, received in data:
+                        if not received:
+                            return
+                        ends[end].sendall(received)
+
+    class Server(socketserver.ThreadingUnixStreamServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """Connections that are cut off on purpose."""
+
+    with Server(str(path), Relay) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+
+        def cut() -> None:
+            path.unlink(missing_ok=True)
+            for one in open_sockets:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+
+        yield cut
+        server.shutdown()
+
+
+@pytest.mark.docker
+def test_engine_gone(
+    endless: tuple[str, ...],
+    tmp_path: Path,
+    command_environment: dict[str, str],
+    session_cache: Path,
+) -> None:
+    """The engine's socket vanishes: the run ends all the same, only its container is out of reach."""
+    before = earlier_result(tmp_path / "out")
+    arguments = (*endless, "--engine", "docker", "--output", "out")
+    environment = {**command_environment, "DOCKER_HOST": f"unix://{tmp_path}/engine"}
+    with relay(tmp_path / "engine") as cut, started(arguments, tmp_path, environment) as process:
+        cut()
+        stopped = ended(process)
+    (container,) = containers(session_cache)
+    container.remove(force=True)
+    assert "does not answer any more" in cause(stopped, 4, "engine-lost")
     assert contents(tmp_path / "out") == before
     assert_nothing_left("docker", session_cache)
 
