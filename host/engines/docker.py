@@ -35,6 +35,15 @@ REASONS = {
 LOST = (DockerException, RequestException)
 
 
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Around calls of the engine: silence is a fault, and so is a refusal that nobody handles."""
+    try:
+        yield
+    except LOST as error:
+        raise Fault("engine-lost", f"the Docker engine failed or is gone ({_first_line(error)})") from None
+
+
 class DockerEngine:
     """Runs the harness in containers of locally built images.
 
@@ -56,6 +65,7 @@ class DockerEngine:
         """The toolkit's own default: an image can have any."""
         return toolkit.pythons[0]
 
+    @_reached()
     def ready(self, environment: Environment) -> bool:
         """Whether the image is there, speaks this contract and holds this product code.
 
@@ -75,6 +85,7 @@ class DockerEngine:
             )
         return bool(image.labels.get("rkforge.source") == recipe.code_digest(environment))
 
+    @_reached()
     def build(self, environment: Environment, say: Say, torch_source: str = "") -> None:
         """Build the image with the docker command: the SDK has the classic builder only."""
         base = f"python:{environment.python}-slim-bookworm"
@@ -114,6 +125,7 @@ class DockerEngine:
                 log_tail=recipe.tail(log),
             )
 
+    @_reached()
     def provenance(self, environment: Environment) -> dict[str, Any]:
         """Image id, base image and its digest, PyTorch source."""
         image = self._image(environment)
@@ -154,15 +166,13 @@ class DockerEngine:
             "detach": True,
         }
         try:
-            yield _Containerized(self._run(environment, options))
-        except LOST as error:
-            raise Fault(
-                "engine-lost", f"the Docker engine does not answer any more ({_first_line(error)})"
-            ) from None
+            with _reached():
+                yield _Containerized(self._run(environment, options))
         finally:
-            with suppress(*LOST):  # the engine is gone: `invoke clean` sweeps what is left
+            with suppress(Fault):  # the engine is gone: `invoke clean` sweeps what is left
                 self.sweep(f"{LABEL}={batch.name}")  # by label: an interrupted start names no container
 
+    @_reached()
     def sweep(self, label: str = LABEL) -> list[str]:
         """Remove the containers with a label, by default all that interrupted runs left; their names."""
         left = self._client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
@@ -171,14 +181,17 @@ class DockerEngine:
                 container.remove(force=True, v=True)
         return [str(container.name) for container in left]
 
+    @_reached()
     def images(self) -> list[Image]:
         """All images that rkforge built here."""
         return list(self._client.images.list(filters={"label": "rkforge.toolkit"}))
 
+    @_reached()
     def remove(self, image: Image) -> None:
         """Remove an image by all its names."""
         self._client.images.remove(str(image.id), force=True)
 
+    @_reached()
     def version(self) -> str:
         """The engine's own version."""
         return str(self._client.version()["Version"])

@@ -78,23 +78,26 @@ class LocalEngine:
         """Run the jobs as a process group of their own, which never outlives this context."""
         command = [str(interpreter(environment)), "-m", environment.toolkit]
         command += ["--jobs", str(limits.jobs), *(str(batch / name) for name in names)]
-        process = subprocess.Popen(
-            command,
-            cwd=paths.ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        words = batch / "harness.txt"
+        with words.open("wb") as stream:
+            process = subprocess.Popen(
+                command,
+                cwd=paths.ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         try:
-            yield _Process(process)
+            yield _Process(process, words)
         finally:
             _end(process)
 
 
 class _Process:
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", words: Path) -> None:
         self._process = process
+        self._words = words
 
     def alive(self) -> bool:
         return self._process.poll() is None
@@ -103,7 +106,10 @@ class _Process:
         status = self._process.returncode
         if not status:
             return None
-        return Fault("internal", f"the harness ended with status {status}")
+        if status == -signal.SIGKILL:
+            return Fault("out-of-memory", "the system killed the run, most likely because memory ran out")
+        tail = self._words.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
+        return Fault("internal", f"the harness ended with status {status}", log_tail=tail)
 
 
 def find_python(version: str) -> str | None:

@@ -158,9 +158,9 @@ def test_interrupted_start_leaves_no_container(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Container, "start", interrupted)
     environment = Environment("toolkit2", "2.5.0", "3.11", "full")
-    with pytest.raises(KeyboardInterrupt):
-        with DockerEngine().start(environment, tmp_path, ["job-0001"], Limits(1, 1 << 30)):
-            pytest.fail("the start was interrupted")
+    run = DockerEngine().start(environment, tmp_path, ["job-0001"], Limits(1, 1 << 30))
+    with pytest.raises(KeyboardInterrupt), run:
+        pytest.fail("the start was interrupted")
     label = f"rkforge.run={tmp_path.name}"
     assert docker.from_env().containers.list(all=True, filters={"label": label}) == []
 
@@ -218,7 +218,7 @@ def test_engine_gone(
         stopped = ended(process)
     (container,) = containers(session_cache)
     container.remove(force=True)
-    assert "does not answer any more" in cause(stopped, 4, "engine-lost")
+    assert "the Docker engine failed or is gone" in cause(stopped, 4, "engine-lost")
     assert contents(tmp_path / "out") == before
     assert_nothing_left("docker", session_cache)
 
