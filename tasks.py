@@ -184,6 +184,8 @@ def _run(as_json: bool, work: Callable[[Screen], int]) -> None:
         raise Exit(code=work(screen))
     except Fault as fault:
         ended = fault
+    except OSError as error:
+        ended = Fault.from_os_error(error)
     except (KeyboardInterrupt, ImportError):  # native modules that are just loading make it an ImportError
         if not stopped:
             raise

@@ -4,6 +4,7 @@ A fault is a product: its message says what happened, its hint says what to do.
 Runs on Python 3.6+ with the standard library only, on the host and in every environment.
 """
 
+import errno
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 
@@ -33,6 +34,7 @@ FAULTS: Dict[str, Kind] = {
     "output-invalid": Kind(2, 422, "Choose another --output."),
     "output-busy": Kind(2, 409, "Wait for the other run, or choose another --output."),
     "disk-full": Kind(2, 507, "Free some space; `invoke doctor` shows what rkforge keeps."),
+    "file-access": Kind(2, 422, "Check that the file is there and that its permissions allow this."),
     "record-invalid": Kind(2, 422, "Give the rknn_source.yaml of an earlier rkforge conversion."),
     "rknn-invalid": Kind(2, 422, "Give a complete .rknn file."),
     # what the chip or the toolkit cannot do
@@ -101,6 +103,16 @@ class Fault(Exception):
             "log": self.log,
             "log_tail": self.log_tail,
         }
+
+    @classmethod
+    def from_os_error(
+        cls, error: OSError, doing: str = "use", path: str = "", code: str = "file-access"
+    ) -> "Fault":
+        """The fault for what the system refused to do with `path`, by default the file the error names."""
+        path = path or str(error.filename or "a file")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return cls("disk-full", "no space left for %s" % path)
+        return cls(code, "cannot %s %s: %s" % (doing, path, error.strerror or error))
 
     @classmethod
     def from_json(cls, data: Dict[str, Any]) -> "Fault":

@@ -1,6 +1,5 @@
 """Puts a result where the user wants it, whole or not at all, and never at the cost of an earlier one."""
 
-import errno
 import hashlib
 import os
 import shutil
@@ -72,6 +71,4 @@ def _umask() -> int:
 
 
 def _fault(folder: Path, error: OSError) -> Fault:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Fault("disk-full", f"no space left for {folder}")
-    return Fault("output-invalid", f"cannot write to {folder}: {error.strerror or error}")
+    return Fault.from_os_error(error, "write to", str(folder), "output-invalid")

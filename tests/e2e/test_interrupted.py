@@ -73,17 +73,17 @@ def containers(cache: Path) -> list[Any]:
     ]
 
 
-def processes(cache: Path) -> list[str]:
-    """The command lines of processes that work in this session's job directories."""
-    lines = []
+def processes(cache: Path) -> dict[int, str]:
+    """Number and command line of the processes that work in this session's job directories."""
+    found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
         if str(cache / "jobs") in line:
-            lines.append(line)
-    return lines
+            found[int(path.parent.name)] = line
+    return found
 
 
 def assert_nothing_left(engine: str, cache: Path) -> None:
@@ -137,6 +137,25 @@ def test_container_gone(
     cause(stopped, 4, "engine-lost")
     assert contents(tmp_path / "out") == before
     assert_nothing_left("docker", session_cache)
+
+
+@pytest.mark.toolkit
+def test_harness_killed(
+    endless: tuple[str, ...],
+    tmp_path: Path,
+    command_environment: dict[str, str],
+    session_cache: Path,
+) -> None:
+    before = earlier_result(tmp_path / "out")
+    with started(
+        (*endless, "--engine", "local", "--output", "out"), tmp_path, command_environment
+    ) as process:
+        (harness,) = [number for number, line in processes(session_cache).items() if "-m toolkit2" in line]
+        os.kill(harness, signal.SIGKILL)
+        stopped = ended(process)
+    assert "memory ran out" in cause(stopped, 6, "out-of-memory")
+    assert contents(tmp_path / "out") == before
+    assert_nothing_left("local", session_cache)
 
 
 @pytest.mark.docker
