@@ -64,7 +64,7 @@ def convert(settings: Settings, engine: Engine, plans: list[Plan], screen: Scree
             claims.enter_context(delivery.claimed(each.target.artifact))
         identity = facts.identify(settings)
         keys = {each.chip: _key(settings, each, engine, identity) for each in plans}
-        stored = {chip: entry for chip, key in keys.items() if settings.cache and (entry := cache.find(key))}
+        stored = {chip: entry for chip, key in keys.items() if settings.cache and (entry := _stored(key))}
         outcomes = {
             each.chip: _deliver(settings, each, stored[each.chip], True)
             for each in plans
@@ -78,6 +78,15 @@ def convert(settings: Settings, engine: Engine, plans: list[Plan], screen: Scree
                 ):
                     outcomes[outcome.plan.chip] = outcome
     return [outcomes[each.chip] for each in plans]
+
+
+def _stored(key: str) -> Path | None:
+    """The cache's entry, unless it was damaged."""
+    entry = cache.find(key)
+    if entry is not None and not facts.intact(entry):
+        cache.remove(key)
+        return None
+    return entry
 
 
 def _key(settings: Settings, each: Plan, engine: Engine, identity: facts.Identity) -> str:

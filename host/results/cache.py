@@ -30,6 +30,11 @@ def find(name: str) -> Path | None:
     return entry if entry.is_dir() else None
 
 
+def remove(name: str) -> None:
+    """Forget a result."""
+    shutil.rmtree(folder() / name, ignore_errors=True)
+
+
 def store(name: str, files: Mapping[str, Path]) -> None:
     """Keep copies of `files` (name in the entry -> file) under a key; the first to store wins."""
     folder().mkdir(parents=True, exist_ok=True)

@@ -124,6 +124,17 @@ def read(folder: Path) -> Facts:
     return made
 
 
+def intact(folder: Path) -> bool:
+    """Whether a stored result is still what was stored: disks fail, and people clean up by hand."""
+    try:
+        data = (folder / ARTIFACT).read_bytes()
+        return (folder / LOG).is_file() and hashlib.sha256(data).hexdigest() == read(folder)["artifact"][
+            "sha256"
+        ]
+    except (OSError, ValueError):
+        return False
+
+
 def as_record(made: Facts, settings: Settings, each: Plan) -> dict[str, Any]:
     """The content of rknn_source.yaml; paths are relative to where it lies."""
     home = each.target.record.parent

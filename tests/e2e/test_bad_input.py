@@ -1,7 +1,8 @@
 """Mistakes of a user: each is answered with its cause, a hint and an exit status, no toolkit starts."""
 
+import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -187,6 +188,48 @@ def test_file_that_is_no_rknn(rkforge: Command, tiny: Path) -> None:
     cause(rkforge("inspect", "none.rknn"), 2, "rknn-invalid")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--model", "closed.onnx"], "file-access"),
+        (["--model", "open.onnx", "--dataset", "images"], "file-access"),
+        (["--model", "open.onnx", "--output", "closed"], "output-invalid"),
+    ],
+    ids=["model", "image", "output"],
+)
+def test_permission_denied(
+    tmp_path: Path, command_environment: dict[str, str], arguments: list[str], code: str
+) -> None:
+    for name in ("open.onnx", "closed.onnx"):
+        (tmp_path / name).write_bytes(GOOD)
+    photos(tmp_path / "images", ["1.png"])
+    (tmp_path / "closed").mkdir()
+    for name in ("closed.onnx", "images/1.png", "closed"):
+        (tmp_path / name).chmod(0)
+    arguments = ["convert", "--chip", "rk3588", "--engine", "local", *arguments]
+    ended = run_within(without_privileges(), arguments, tmp_path, command_environment)
+    assert "Permission denied" in cause(ended, 2, code)
+
+
+def without_privileges() -> list[str]:
+    """A command prefix under which permissions count, for root too."""
+    return [] if os.geteuid() else ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"]
+
+
+def run_within(
+    prefix: list[str], arguments: Sequence[str], folder: Path, environment: dict[str, str]
+) -> Ended:
+    done = subprocess.run(
+        [*prefix, *command_line(*arguments)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
 @pytest.mark.toolkit
 @pytest.mark.parametrize("engine", ["local"], indirect=True)
 def test_full_disk(converted: Conversion, tmp_path: Path, command_environment: dict[str, str]) -> None:
@@ -198,16 +241,23 @@ def test_full_disk(converted: Conversion, tmp_path: Path, command_environment: d
         'mount -t tmpfs -o size=16k tmpfs small && cp earlier/* small && "$@"; status=$?; '
         "cp -r small/. after; exit $status"
     )
-    arguments = ("convert", "--chip", "rk3588", "--model", str(converted.model), "--output", "small")
-    done = subprocess.run(
-        [*namespace(), "sh", "-c", script, "sh", *command_line(*arguments, "--engine", "local")],
-        cwd=tmp_path,
-        env=command_environment,
-        capture_output=True,
-        text=True,
-        check=False,
+    ended = run_within(
+        [*namespace(), "sh", "-c", script, "sh"],
+        [
+            "convert",
+            "--chip",
+            "rk3588",
+            "--model",
+            str(converted.model),
+            "--output",
+            "small",
+            "--engine",
+            "local",
+        ],
+        tmp_path,
+        command_environment,
     )
-    assert "no space left" in cause(Ended(done.returncode, done.stdout, done.stderr), 2, "disk-full")
+    assert "no space left" in cause(ended, 2, "disk-full")
     assert contents(tmp_path / "after") == before
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,29 @@ def test_second_run_is_answered_from_the_cache(
     assert ended.document["cache"] == "hit"
     assert ended.document["checks"] == example.document["checks"]
     assert (tmp_path / ARTIFACT).read_bytes() == (example.folder / ARTIFACT).read_bytes()
+
+
+@pytest.mark.toolkit
+@pytest.mark.parametrize("engine", ["local"], indirect=True)
+@pytest.mark.parametrize("damage", ["artifact.rknn", "facts.json", "log.txt"])
+def test_damaged_cache_is_not_used(
+    damage: str, converted: Conversion, rkforge: Command, session_cache: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(session_cache / "results", tmp_path / "cache" / "results")
+    (tmp_path / "cache" / "environments").symlink_to(session_cache / "environments")
+    for entry in (tmp_path / "cache" / "results").iterdir():
+        (entry / damage).unlink() if damage == "log.txt" else (entry / damage).write_bytes(b"damaged")
+    arguments = ("--chip", "rk3588", "--output", "again.rknn")
+    for expected in ("miss", "hit"):
+        ended = rkforge(
+            *("convert", "--model", str(converted.model), "--engine", "local", "--json", *arguments),
+            RKFORGE_CACHE_DIR=str(tmp_path / "cache"),
+        )
+        assert ended.status == 0, ended.stderr
+        assert ended.document["cache"] == expected
+        (made,) = ended.document["artifacts"]
+        assert made["canonical_digest"] == converted.artifact["canonical_digest"]
+        assert hashlib.sha256((tmp_path / "again.rknn").read_bytes()).hexdigest() == made["sha256"]
 
 
 def convert(run: Command, made: Conversion, *arguments: str) -> dict[str, Any]:
