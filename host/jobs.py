@@ -15,6 +15,8 @@ from shared.contract import Event, Job, Result
 from shared.faults import Fault
 
 POLL_S = 0.1
+FULL_BYTES = 1 << 16
+"""With less than this left, a missing result needs no other explanation."""
 
 
 @contextmanager
@@ -57,6 +59,8 @@ def result(directory: Path, ended: Fault | None) -> Result | Fault:
     try:
         found = contract.read_result(str(directory / "result.json"))
     except (OSError, ValueError):
+        if shutil.disk_usage(directory).free < FULL_BYTES:
+            return Fault("disk-full", f"no space left for {directory}")
         return ended or Fault("internal", f"the job in {directory.name} left no result")
     return Fault.from_json(found.fault) if found.fault else found
 

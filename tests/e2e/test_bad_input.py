@@ -261,6 +261,38 @@ def test_full_disk(converted: Conversion, tmp_path: Path, command_environment: d
     assert contents(tmp_path / "after") == before
 
 
+@pytest.mark.toolkit
+@pytest.mark.parametrize("engine", ["local"], indirect=True)
+def test_full_disk_at_work(
+    converted: Conversion, tmp_path: Path, command_environment: dict[str, str]
+) -> None:
+    """The jobs' own file system has room for the model, but not for what the toolkit makes of it."""
+    before = earlier_result(tmp_path / "out")
+    (tmp_path / "small").mkdir()
+    script = (
+        'mount -t tmpfs -o size=150k tmpfs small && ln -s "$RKFORGE_CACHE_DIR/environments" small && '
+        'RKFORGE_CACHE_DIR="$PWD/small" exec "$@"'
+    )
+    ended = run_within(
+        [*namespace(), "sh", "-c", script, "sh"],
+        [
+            "convert",
+            "--chip",
+            "rv1106",
+            "--model",
+            str(converted.model),
+            "--output",
+            "out",
+            "--engine",
+            "local",
+        ],
+        tmp_path,
+        command_environment,
+    )
+    cause(ended, 2, "disk-full")
+    assert contents(tmp_path / "out") == before
+
+
 def namespace() -> list[str]:
     """A command prefix in which file systems can be mounted, as root or as any user."""
     for prefix in (["unshare", "--mount"], ["unshare", "--mount", "--user", "--map-root-user"]):
