@@ -185,7 +185,7 @@ def _run(as_json: bool, work: Callable[[Screen], int]) -> None:
     except Fault as fault:
         ended = fault
     except OSError as error:
-        ended = Fault.from_os_error(error)
+        ended = Fault.from_os_error(error, "file-access")
     except (KeyboardInterrupt, ImportError):  # native modules that are just loading make it an ImportError
         if not stopped:
             raise

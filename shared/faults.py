@@ -105,9 +105,7 @@ class Fault(Exception):
         }
 
     @classmethod
-    def from_os_error(
-        cls, error: OSError, doing: str = "use", path: str = "", code: str = "file-access"
-    ) -> "Fault":
+    def from_os_error(cls, error: OSError, code: str, doing: str = "use", path: str = "") -> "Fault":
         """The fault for what the system refused to do with `path`, by default the file the error names."""
         path = path or str(error.filename or "a file")
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

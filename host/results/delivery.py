@@ -71,4 +71,4 @@ def _umask() -> int:
 
 
 def _fault(folder: Path, error: OSError) -> Fault:
-    return Fault.from_os_error(error, "write to", str(folder), "output-invalid")
+    return Fault.from_os_error(error, "output-invalid", "write to", str(folder))
