@@ -4,7 +4,7 @@ import shutil
 import time
 from pathlib import Path
 
-from host import config, engines, paths
+from host import config, engines, jobs, paths
 from host.console import Screen
 from host.engines.protocol import Engine
 from host.plan import Environment
@@ -52,8 +52,12 @@ def require(engine: Engine, environment: Environment, screen: Screen) -> None:
 
 def clean(everything: bool, screen: Screen) -> int:
     """Remove interrupted jobs and stored results; with `everything` environments and images too."""
-    folders = ["jobs", "results", "locks", *(["environments", "builds"] if everything else [])]
-    freed = sum(_remove(paths.cache() / folder) for folder in folders)
+    alive = jobs.alive()
+    folders = ["results", *(["environments", "builds"] if everything else [])]
+    doomed = [path for path in jobs.folder().glob("*") if path.stem not in alive]
+    freed = sum(_remove(path) for path in [*doomed, *(paths.cache() / folder for folder in folders)])
+    for name in sorted(alive):
+        screen.say(f"left alone, a conversion runs in it: {jobs.folder() / name}")
     try:
         engine, _ = engines.choose("docker")
     except Fault:
@@ -61,7 +65,7 @@ def clean(everything: bool, screen: Screen) -> int:
     from host.engines.docker import DockerEngine
 
     if isinstance(engine, DockerEngine):
-        for name in engine.sweep():
+        for name in engine.sweep(alive):
             screen.print(f"removed container {name}")
         for image in engine.images() if everything else []:
             engine.remove(image)
@@ -70,7 +74,8 @@ def clean(everything: bool, screen: Screen) -> int:
     return 0
 
 
-def _remove(folder: Path) -> int:
-    size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
-    shutil.rmtree(folder, ignore_errors=True)
+def _remove(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if not file.is_dir()]
+    size = sum(file.lstat().st_size for file in files)
+    path.unlink() if path.is_file() else shutil.rmtree(path, ignore_errors=True)
     return size

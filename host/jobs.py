@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
+
 from host import paths
 from host.engines.protocol import Running
 from shared import contract
@@ -21,14 +23,36 @@ FULL_BYTES = 1 << 16
 
 @contextmanager
 def batch() -> Iterator[Path]:
-    """A folder for the job directories of one run; removed at the end, come what may."""
-    folder = paths.cache() / "jobs"
-    folder.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix="batch-", dir=folder))
+    """A folder for the job directories of one run; removed at the end, come what may.
+
+    A lock beside it tells `invoke clean` that the run is alive.
+    """
+    folder().mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix="batch-", dir=folder()))
+    lock = filelock.FileLock(made.with_suffix(".lock"))
     try:
-        yield made
+        with lock:
+            yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def folder() -> Path:
+    """Where the runs' folders lie."""
+    return paths.cache() / "jobs"
+
+
+def alive() -> set[str]:
+    """The names of the folders whose runs still work."""
+    names = set()
+    for lock in folder().glob("*.lock"):
+        try:
+            with filelock.FileLock(lock, timeout=0):
+                pass
+        except filelock.Timeout:
+            names.add(lock.stem)
+    return names
 
 
 def place(directory: Path, job: Job, inputs: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -170,12 +170,16 @@ class DockerEngine:
                 yield _Containerized(self._run(environment, options))
         finally:
             with suppress(Fault):  # the engine is gone: `invoke clean` sweeps what is left
-                self.sweep(f"{LABEL}={batch.name}")  # by label: an interrupted start names no container
+                self._remove(f"{LABEL}={batch.name}")  # by label: an interrupted start names no container
+
+    def sweep(self, alive: Set[str]) -> list[str]:
+        """Remove the containers of interrupted runs, all but those of the batches `alive`; their names."""
+        return self._remove(LABEL, alive)
 
     @_reached()
-    def sweep(self, label: str = LABEL) -> list[str]:
-        """Remove the containers with a label, by default all that interrupted runs left; their names."""
-        left = self._client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+    def _remove(self, label: str, alive: Set[str] = frozenset()) -> list[str]:
+        found = self._client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+        left = [container for container in found if container.labels[LABEL] not in alive]
         for container in left:
             with suppress(APIError):  # somebody else removes it
                 container.remove(force=True, v=True)

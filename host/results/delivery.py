@@ -50,6 +50,8 @@ def deliver(files: Mapping[Path, Path]) -> None:
     written: dict[Path, Path] = {}
     try:
         for target, source in files.items():
+            if target.is_dir():
+                raise Fault("output-invalid", f"{target} is a folder")
             handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
             os.close(handle)
             written[target] = Path(name)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import filelock
 import pytest
 
 from shared import chips
@@ -114,6 +115,19 @@ def test_clean_removes_results_and_interrupted_jobs(rkforge: Command, tmp_path: 
     ended = rkforge("clean", RKFORGE_CACHE_DIR=str(cache), DOCKER_HOST="unix:///nowhere.sock")
     assert ended.status == 0, ended.stderr
     assert set(contents(cache)) == {"environments/kept"}
+
+
+def test_clean_leaves_a_running_conversion_alone(rkforge: Command, tmp_path: Path) -> None:
+    jobs = tmp_path / "cache" / "jobs"
+    (jobs / "batch-1").mkdir(parents=True)
+    (jobs / "batch-1" / "log.txt").write_text("x")
+    with filelock.FileLock(jobs / "batch-1.lock"):
+        ended = rkforge(
+            "clean", RKFORGE_CACHE_DIR=str(tmp_path / "cache"), DOCKER_HOST="unix:///nowhere.sock"
+        )
+    assert ended.status == 0, ended.stderr
+    assert "a conversion runs in it" in ended.stderr
+    assert (jobs / "batch-1" / "log.txt").exists()
 
 
 @pytest.mark.parametrize("flag", ["--toolkit-version", "--python", "--variant"])

@@ -122,3 +122,11 @@ def test_no_usable_result_is_a_bug_unless_the_run_says_why(directory: Path, text
     found = jobs.result(directory, None)
     assert isinstance(found, Fault)
     assert found.code == "internal"
+
+
+def test_running_batch_is_told_from_an_abandoned_one(folder: Path) -> None:
+    (folder / "batch-old").mkdir(parents=True)
+    (folder / "batch-old.lock").touch()
+    with jobs.batch() as running:
+        assert jobs.alive() == {running.name}
+    assert jobs.alive() == set()
