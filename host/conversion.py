@@ -105,7 +105,7 @@ def _key(settings: Settings, each: Plan, engine: Engine, identity: facts.Identit
 
 
 def _run(
-    settings: Settings, engine: Engine, environment: Environment, plans: list[Plan], batch: "_Batch"
+    settings: Settings, engine: Engine, environment: Environment, plans: list[Plan], batch: _Batch
 ) -> list[Outcome]:
     """Run the jobs of one environment, at most `settings.jobs` at once, and finish each."""
     from host import staging  # numpy, onnx: not for what ends before this
@@ -145,7 +145,11 @@ def _run(
             outcomes.append(_failed(each, directory, result))
             continue
         simulated = [directory / "out" / name for name in result.simulated]
-        checks = staging.check(staged, expected, simulated, each.activation_bits)
+        try:
+            checks = staging.check(staged, expected, simulated, each.activation_bits)
+        except Fault as fault:
+            outcomes.append(_failed(each, directory, fault))
+            continue
         made = facts.make(batch.identity, each, staged.to_json(), result, provenance, checks)
         outcomes.append(_finish(settings, each, batch.keys[each.chip], made, directory))
     return outcomes

@@ -101,7 +101,7 @@ def settle(toolkit: Toolkit, argv: List[str]) -> bool:
     persona = libc.personality(ctypes.c_ulong(0xFFFFFFFF))
     if os.environ.get(SETTLED) is None:
         _restart(libc, persona, toolkit, argv)
-    return bool(persona & ADDR_NO_RANDOMIZE)
+    return persona != -1 and bool(persona & ADDR_NO_RANDOMIZE)
 
 
 def _restart(libc: Any, persona: int, toolkit: Toolkit, argv: List[str]) -> None:

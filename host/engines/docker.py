@@ -25,6 +25,8 @@ from shared.faults import Fault
 
 JOBS = "/jobs"
 LABEL = "rkforge.run"
+FOREIGN = None if platform.machine() in ("x86_64", "AMD64") else "linux/amd64"
+"""What to ask of the engine on other machines: the locks are verified for x86_64 only."""
 HARNESS_BYTES = 1 << 30
 """Memory of the container beyond its jobs': the harness, the imported toolkit, and /tmp."""
 REASONS = {
@@ -110,7 +112,9 @@ class DockerEngine:
         ]
         for name, value in arguments.items():
             command += ["--build-arg", f"{name}={value}"]
-        command += ["--label", f"rkforge.base={base}@{self._base_digest(base)}", "."]
+        command += ["--label", f"rkforge.base={base}@{self._base_digest(base)}"]
+        command += ["--platform", FOREIGN] if FOREIGN else []
+        command += ["."]
         try:
             built = recipe.build(command, log, say, _builder())
         except FileNotFoundError:
@@ -164,6 +168,7 @@ class DockerEngine:
             "nano_cpus": min(limits.jobs + 1, os.cpu_count() or 1) * 10**9,
             "init": True,
             "detach": True,
+            "platform": FOREIGN,
         }
         try:
             with _reached():
@@ -212,7 +217,7 @@ class DockerEngine:
             image = self._client.images.get(base)
         except ImageNotFound:
             try:
-                image = self._client.images.pull(base)
+                image = self._client.images.pull(base, platform=FOREIGN)
             except APIError as error:
                 raise Fault(
                     "environment-build",
