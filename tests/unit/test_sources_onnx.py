@@ -72,6 +72,12 @@ def test_static_model_passes_unchanged(tmp_path: Path) -> None:
     assert [o.shape for o in source.outputs] == [(1, 4, 8, 8)]
 
 
+def test_ir_version_is_one_that_every_environment_reads(tmp_path: Path) -> None:
+    proto = conv()
+    proto.ir_version = 12
+    assert load(saved(proto, tmp_path / "m.onnx"), MAX_OPSET).proto.ir_version == 9
+
+
 def test_weights_listed_as_inputs_are_not_inputs(tmp_path: Path) -> None:
     proto = conv()
     proto.graph.input.append(make_tensor_value_info("w", TensorProto.FLOAT, (4, 3, 3, 3)))
