@@ -23,5 +23,5 @@ def show(path: Path, screen: Screen, as_json: bool) -> int:
             zero = "-" if tensor.zero_point is None else str(tensor.zero_point)
             shape = "x".join(map(str, tensor.shape))
             rows.append([kind, tensor.name, shape, tensor.dtype, tensor.layout or "-", scale, zero])
-    screen.table(["", "name", "shape", "dtype", "layout", "scale", "zero point"], rows)
+    screen.table(["", "name", "model shape", "dtype", "runtime layout", "scale", "zero point"], rows)
     return 0
