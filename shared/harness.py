@@ -26,7 +26,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 from shared import contract
 from shared.contract import Artifact, Event, Job, Result
 from shared.faults import Fault
-from shared.watch import STAGE_MARK, Watch
+from shared.watch import COLLECTING, STAGE_MARK, Watch
 
 ADDR_NO_RANDOMIZE = 0x0040000
 FINAL = ("timeout", "out-of-memory", "disk-full")
@@ -169,7 +169,8 @@ def _attempt(toolkit: Toolkit, context: Any, job_dir: str, job: Job, number: int
     os.makedirs(directory, exist_ok=True)
     watch.begin()
     child = context.Process(target=_child, args=(toolkit.module, job_dir, job, number))
-    child.start()
+    with COLLECTING:
+        child.start()
     fault = watch.until_end(child, job)
     path = os.path.join(directory, "attempt.json")
     report = contract.read_json(path) if os.path.exists(path) else {}

@@ -3,7 +3,9 @@
 import os
 import re
 import signal
+import threading
 import time
+from multiprocessing import connection
 from typing import Any, Callable, List, Optional
 
 from shared import contract
@@ -11,6 +13,9 @@ from shared.contract import Event, Job
 from shared.faults import Fault
 
 POLL_S = 0.05
+COLLECTING = threading.Lock()
+"""Held while children start or are asked for their end: multiprocessing asks after all of them whenever one
+starts, and of two threads that read the same child's exit status the second gets a wrong one."""
 LOG_TAIL_LINES = 15
 STAGE_MARK = "rkforge stage: "
 """Begins a line of the log that marks a stage the child enters: in order with the toolkit's own lines."""
@@ -46,7 +51,7 @@ class Watch:
         """Wait for the child; stop it, and say why, when it passes the job's time or memory."""
         deadline = self._began + job.timeout_s
         fault = None
-        while child.is_alive():
+        while not _ended(child):
             resident = _resident_bytes(child.pid)
             self.peak = max(self.peak, resident)
             if time.time() > deadline:
@@ -55,9 +60,10 @@ class Watch:
                 fault = Fault("out-of-memory", "the toolkit used more than %d MB" % (job.memory_bytes >> 20))
             if fault is not None:
                 os.kill(child.pid, signal.SIGKILL)
-                child.join()
+                with COLLECTING:
+                    child.join()
                 break
-            child.join(POLL_S)
+            connection.wait([child.sentinel], POLL_S)
             self._follow()
         self._follow()
         self.text += self._partial
@@ -88,6 +94,11 @@ class Watch:
         if line.startswith(STAGE_MARK):
             return Event(0.0, line[len(STAGE_MARK) :], "", 0, 0)
         return self.progress(line)
+
+
+def _ended(child: Any) -> bool:
+    with COLLECTING:
+        return not child.is_alive()
 
 
 def _resident_bytes(pid: int) -> int:

@@ -180,3 +180,15 @@ def members(group: int) -> list[str]:
         if int(number) == group and state != "Z":
             found.append(path.parent.name)
     return found
+
+
+def test_no_exit_status_is_lost_among_many_children(tmp_path: Path) -> None:
+    placed = [tmp_path / str(number) for number in range(60)]
+    for directory in placed:
+        directory.mkdir()
+        contract.write_job(str(directory / "job.json"), JOB._replace(config={"do": "abort"}))
+    subprocess.run(
+        command("--jobs", "8", *map(str, placed)), cwd=ROOT, env=ENVIRONMENT, check=True, timeout=300
+    )
+    faults = [result(directory).fault for directory in placed]
+    assert [fault["message"] for fault in faults if fault and "SIGABRT" not in fault["message"]] == []
