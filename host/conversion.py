@@ -146,7 +146,7 @@ def _run(
             continue
         simulated = [directory / "out" / name for name in result.simulated]
         try:
-            checks = staging.check(staged, expected, simulated, each.activation_bits)
+            checks = staging.check(expected, simulated, each.activation_bits)
         except Fault as fault:
             outcomes.append(_failed(each, directory, fault))
             continue

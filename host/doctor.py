@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from host import engines, paths
 from host.console import Screen
 from host.engines import local, recipe
-from host.plan import Environment
+from host.plan import environment_of
 from shared import chips
 from shared.faults import Fault
 
@@ -76,9 +76,7 @@ def _environments(engine_name: str) -> list[Finding]:
     for toolkit in chips.toolkits().values():
         if not toolkit.driver:
             continue
-        environment = Environment(
-            toolkit.name, toolkit.versions[0], engine.default_python(toolkit), toolkit.variants[0]
-        )
+        environment = environment_of(toolkit, engine.default_python)
         try:
             seen = "built" if engine.ready(environment) else "will be built by the first conversion"
             fine = True

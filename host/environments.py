@@ -7,7 +7,7 @@ from pathlib import Path
 from host import config, engines, jobs, paths
 from host.console import Screen
 from host.engines.protocol import Engine
-from host.plan import Environment
+from host.plan import Environment, environment_of
 from shared import chips
 from shared.faults import Fault
 
@@ -31,12 +31,7 @@ def build(
     if not made.driver:
         raise Fault("toolkit-unavailable", f"{made.package} cannot be built by this rkforge yet")
     engine, why = engines.choose(engine_name)
-    environment = Environment(
-        toolkit,
-        version or made.versions[0],
-        python or engine.default_python(made),
-        variant or made.variants[0],
-    )
+    environment = environment_of(made, engine.default_python, version, python, variant)
     screen.say(f"engine {engine.name}: {why}")
     started = time.monotonic()
     engine.build(environment, screen.say, torch_source)

@@ -82,6 +82,22 @@ def make(settings: Settings, default_python: Callable[[chips.Toolkit], str]) -> 
     return [_plan(settings, chips.chip(name), default_python) for name in settings.chips]
 
 
+def environment_of(
+    toolkit: chips.Toolkit,
+    default_python: Callable[[chips.Toolkit], str],
+    version: str = "",
+    python: str = "",
+    variant: str = "",
+) -> Environment:
+    """An environment of a toolkit; what is left empty is the default."""
+    return Environment(
+        toolkit=toolkit.name,
+        version=version or toolkit.versions[0],
+        python=python or default_python(toolkit),
+        variant=variant or toolkit.variants[0],
+    )
+
+
 def _plan(settings: Settings, chip: chips.Chip, default_python: Callable[[chips.Toolkit], str]) -> Plan:
     toolkit = chip.toolkit
     dtype, notes = _dtype(settings, chip)
@@ -91,12 +107,8 @@ def _plan(settings: Settings, chip: chips.Chip, default_python: Callable[[chips.
         **({"quantized_algorithm": settings.algorithm} if dtype.quantize else {}),
         **settings.config,
     }
-    environment = Environment(
-        toolkit=toolkit.name,
-        version=chips.version(chip, settings.toolkit_version),
-        python=settings.python or default_python(toolkit),
-        variant=settings.variant or toolkit.variants[0],
-    )
+    version = chips.version(chip, settings.toolkit_version)
+    environment = environment_of(toolkit, default_python, version, settings.python, settings.variant)
     return Plan(
         chip=chip.name,
         dtype=dtype.name,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from host.calibration import listing, memory, noise, select
 from host.calibration import staging as calibration
 from host.calibration.images import image_size
-from host.quality.channels import channel_layouts
+from host.quality.channels import Layout, channel_layouts
 from host.quality.compare import compare, explain
 from host.quality.reference import normalise, reference_outputs
 from host.settings import Settings
@@ -55,6 +55,15 @@ class Staged:
             "notes": list(self.notes),
             "warnings": list(self.warnings),
         }
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What every chip's result is compared with: the float model's outputs, and their channel groups."""
+
+    outputs: dict[str, NDArray[Any]]
+    """By name, [images, *output shape]."""
+    layouts: dict[str, Layout]
 
 
 def stage(settings: Settings, quantize: bool, max_opset: int, folder: Path) -> Staged:
@@ -119,8 +128,8 @@ def stage(settings: Settings, quantize: bool, max_opset: int, folder: Path) -> S
     )
 
 
-def reference(staged: Staged, folder: Path) -> dict[str, NDArray[Any]]:
-    """The float model's outputs on the held-out inputs in `folder`, by name; [images, *output shape]."""
+def reference(staged: Staged, folder: Path) -> Reference:
+    """Run the float model on the held-out inputs in `folder`."""
     arrays = {}
     for number, (each, path) in enumerate(zip(staged.source.inputs, staged.heldout, strict=True)):
         array = np.load(folder / Path(path).name)
@@ -131,17 +140,18 @@ def reference(staged: Staged, folder: Path) -> dict[str, NDArray[Any]]:
             )
             array = normalise(as_images, mean, std)
         arrays[each.name] = array
-    return reference_outputs(staged.source.proto, arrays)
+    proto = staged.source.proto
+    return Reference(reference_outputs(proto, arrays), channel_layouts(proto))
 
 
 def check(
-    staged: Staged, expected: dict[str, NDArray[Any]], simulated: Sequence[Path], activation_bits: int | None
+    expected: Reference, simulated: Sequence[Path], activation_bits: int | None
 ) -> dict[str, Any] | None:
     """The simulator's outputs, one .npy each, against the float model's; None when nothing was simulated."""
     if not simulated:
         return None
     answers = [np.load(path) for path in simulated]
-    checks = compare(answers, expected, channel_layouts(staged.source.proto), activation_bits)
+    checks = compare(answers, expected.outputs, expected.layouts, activation_bits)
     return {**checks.to_json(), "explanation": explain(checks)}
 
 

@@ -11,6 +11,7 @@ from typing import Any, Callable, List, Optional
 from shared import contract
 from shared.contract import Event, Job
 from shared.faults import Fault
+from shared.text import COLOUR
 
 POLL_S = 0.05
 COLLECTING = threading.Lock()
@@ -19,7 +20,6 @@ starts, and of two threads that read the same child's exit status the second get
 LOG_TAIL_LINES = 15
 STAGE_MARK = "rkforge stage: "
 """Begins a line of the log that marks a stage the child enters: in order with the toolkit's own lines."""
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 NOISE = re.compile(r"\s|[=-]*$|.*Traceback \(most recent call last\)|.*\d+/\d+\s*$|" + STAGE_MARK)
 """A log's lines that a person need not see: rules, frames of tracebacks, progress bars, stages."""
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from shared.contract import Event, Job
 from shared.faults import Fault
 from shared.harness import Retry
+from shared.text import COLOUR
 
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 QUANTIZING = re.compile(r"^I (Quantizating|MmseQuant)[^/]*?(\d+)/(\d+)")
 BUILDING = re.compile(r"^I rknn building \.\.\.")
 CLOCK = re.compile(r"\[\d\d:\d\d:\d\d\.\d+\] ")

@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,10 +17,10 @@ from host.engines.protocol import Say
 from host.plan import Environment
 from shared.contract import CONTRACT
 from shared.faults import Fault
+from shared.text import COLOUR
 
 INDEX_WAIT_S = 3
 REPORT_S = 15
-COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 SOURCE_VARIABLE = "RKFORGE_TORCH_SOURCE"
 
 
