@@ -138,6 +138,8 @@ def place(case: Case, folder: Path, options: argparse.Namespace) -> None:
         quantize=dtype.quantize,
         dataset=staged.dataset if dtype.quantize else None,
         heldout=staged.heldout,
+        hybrid=None,
+        analysis=False,
         artifact=TOOLKIT.artifact,
         timeout_s=TIMEOUT_S,
         memory_bytes=0,

@@ -165,6 +165,8 @@ def _job(settings: Settings, each: Plan, staged: "Staged") -> Job:
         quantize=each.quantize,
         dataset=staged.dataset if each.quantize else None,
         heldout=staged.heldout,
+        hybrid=None,
+        analysis=False,
         artifact=chips.toolkit(each.environment.toolkit).artifact,
         timeout_s=settings.timeout_s,
         memory_bytes=settings.memory_bytes,

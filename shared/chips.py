@@ -24,6 +24,8 @@ class Dtype(NamedTuple):
     config: Dict[str, Any]
     """What it adds to the toolkit's `config`."""
     aliases: Sequence[str]
+    estimate: bool = False
+    """Whether the host can estimate its outputs where the toolkit has no simulator."""
 
 
 class Toolkit(NamedTuple):
@@ -40,8 +42,24 @@ class Toolkit(NamedTuple):
     """The first is the default."""
     variants: Sequence[str]
     """The first is the default."""
-    formats: Sequence[str]
+    formats: Dict[str, Sequence[str]]
+    """Variant -> the model formats it reads."""
     max_opset: int
+    max_ir_version: int
+    simulator: bool
+    """Whether it can run what it built on a PC."""
+    checked_on: str
+    """What a result was checked on, for the report."""
+    board_command: str
+    """How a user checks `{artifact}` on a `{chip}`."""
+    calibration: Dict[str, str]
+    """How calibration files are written: "images" -> bmp or png, "arrays" -> nchw or nhwc."""
+    hybrid: Sequence[str]
+    """Number formats that single layers can have; empty where rkforge offers no hybrid quantization."""
+    unsupported_ops: Dict[str, Sequence[str]]
+    """Reason -> operators that it cannot convert."""
+    limits: Sequence[str]
+    """Names of the checks in host/sources/limits.py: operators that it converts only in some forms."""
     algorithms: Sequence[str]
     dtypes: Dict[str, Dtype]
     config_keys: Dict[str, Dict[str, Any]]
@@ -58,6 +76,10 @@ class Chip(NamedTuple):
     aliases: Sequence[str]
     dtypes: Dict[str, str]
     """dtype -> empty when it is offered, otherwise the reason why not."""
+    family: Sequence[str] = ()
+    """Chips that load each other's files; empty where only this one does."""
+    note: str = ""
+    """What everyone who converts for it should be told."""
 
     @property
     def versions(self) -> List[str]:

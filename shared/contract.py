@@ -4,7 +4,7 @@
     in/           the model, the calibration images and their list, the held-out inputs
     events.jsonl  one Event a line, appended by the harness
     log.txt       everything the vendor's toolkit printed
-    out/          the artefact and the simulator's outputs; appears by a rename, never half-written
+    out/          the artefact, the simulator's outputs and further documents; appears by a rename, never half-written
     result.json   Result, written last by the harness
 
 All paths inside the records are relative to the job directory.
@@ -14,7 +14,7 @@ import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
-CONTRACT = 1
+CONTRACT = 2
 """Raised whenever a record below changes; images carry it as a label and the host refuses another."""
 
 
@@ -35,6 +35,10 @@ class Job(NamedTuple):
 
     The shape of a sample includes the batch, which is 1.
     """
+    hybrid: Optional[Dict[str, str]]
+    """Layer -> number format for hybrid quantization; empty for what the toolkit proposes, None for none."""
+    analysis: bool
+    """Whether to write the toolkit's own layer-by-layer error analysis."""
     artifact: str
     """File name of the result."""
     timeout_s: float
@@ -56,15 +60,15 @@ class Event(NamedTuple):
 
 
 class Artifact(NamedTuple):
-    """The .rknn file a job made, as read back from its own bytes."""
+    """The .rknn file a job made, as read back from its own bytes; None for what its format does not tell."""
 
     file: str
     size: int
     sha256: str
     canonical_digest: Optional[str]
     masked_bytes: int
-    platform: str
-    toolkit_version: str
+    platform: Optional[str]
+    toolkit_version: Optional[str]
 
 
 class Result(NamedTuple):
@@ -73,6 +77,8 @@ class Result(NamedTuple):
     artifact: Optional[Artifact]
     simulated: List[str]
     """One .npy per model output, shape (images, *output shape); empty when nothing was simulated."""
+    documents: List[str]
+    """Further files for the user, in out/: error analysis, hybrid configuration."""
     retries: List[Dict[str, Any]]
     """Changes to `config` that a failed attempt asked for: [{"reason": ..., "config": {...}}]."""
     warnings: List[str]

@@ -178,6 +178,8 @@ def convert(
         quantize=False,
         dataset=None,
         heldout=["in/heldout.npy"],
+        hybrid=None,
+        analysis=False,
         artifact="model.rknn",
         timeout_s=300,
         memory_bytes=0,

@@ -17,13 +17,23 @@ JOB = Job(
     quantize=True,
     dataset="in/calibration.txt",
     heldout=["in/heldout.0.npy"],
+    hybrid={"Conv_1": "float16"},
+    analysis=True,
     artifact="model.rknn",
     timeout_s=3600.0,
     memory_bytes=8 << 30,
 )
 ARTIFACT = Artifact("model.rknn", 123, "ab" * 32, "sha256:" + "cd" * 32, 288, "rk3588", "2.5.0")
 RESULT = Result(
-    ARTIFACT, ["simulated.0.npy"], [], ["a warning"], {"python": "3.11"}, 1 << 28, {"total": 1.5}, None
+    ARTIFACT,
+    ["simulated.0.npy"],
+    ["layers.txt"],
+    [],
+    ["a warning"],
+    {"python": "3.11"},
+    1 << 28,
+    {"total": 1.5},
+    None,
 )
 
 
