@@ -4,7 +4,7 @@
     in/           the model, the calibration images and their list, the held-out inputs
     events.jsonl  one Event a line, appended by the harness
     log.txt       everything the vendor's toolkit printed
-    out/          the artefact, the simulator's outputs and further documents; appears by a rename, never half-written
+    out/          the artefact, simulated outputs, further documents; appears by a rename, never half-written
     result.json   Result, written last by the harness
 
 All paths inside the records are relative to the job directory.
