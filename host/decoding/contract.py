@@ -1,0 +1,124 @@
+"""What a model's outputs mean, as data: everything that turns them into boxes, scores and keypoints.
+
+Standard library only. Together with decoder.py it can be copied beside a deployed model and used as it is.
+
+An output is a sequence of parts along its channel axis. A part has a role (what it tells) and a coding (how):
+
+| role        | coding         | meaning                                                                              |
+|-------------|----------------|--------------------------------------------------------------------------------------|
+| box         | xywh, xyxy     | centre and size, or two corners; of the input, in pixels or (`normalised`) in 0..1   |
+| box         | distances      | from a cell's centre to the left, top, right and bottom side, in strides             |
+| box         | bins           | the same four distances, each the expectation over `reg_max` softmax bins            |
+| box         | anchors        | YOLOv5: probabilities p; centre (cell + 2p - 0.5) * stride, size (2p)^2 * anchor     |
+| box         | anchor-logits  | the same before the sigmoid                                                          |
+| box         | exponents      | YOLOX: centre (cell + t) * stride, size exp(t) * stride                              |
+| class, objectness, score | probability, logit | one number per class, or one per box                                 |
+| score_sum   | probability    | sum of the class scores, at most 1: a quick test before the classes are read         |
+| label       | index          | the class of a finished detection; its probability is the role `score`               |
+| keypoints   | xy             | x, y (and visibility, a probability) each; unit as boxes                             |
+| keypoints   | corner+2t      | values t: (cell + 2t) * stride; visibility is a logit                                |
+| keypoints   | centre+t       | values t: (cell + 0.5 + t) * stride; visibility is a logit                           |
+| points      | xy             | the keypoints' x and y alone, visibility being an output of its own                  |
+| visibility  | probability    | of each keypoint                                                                     |
+| angle       | radians        | of an oriented box, turning x to y                                                   |
+| angle       | quarter-turns  | probability p: (p - 0.25) * pi                                                       |
+| angle       | logit          | the same before the sigmoid                                                          |
+| mask        | linear         | coefficients: a box's mask is sigmoid(coefficients . prototypes) within the box      |
+| prototypes  | linear         | an image of their own, shared by all boxes                                           |
+
+A cell is counted from 0, x to the right and y down; its centre is cell + 0.5.
+"""
+
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Part:
+    """Consecutive channels of an output: what they tell and how."""
+
+    role: str
+    channels: int
+    coding: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output in the model's order.
+
+    With anchors its parts repeat once per anchor, where the channels have room for that. An output without
+    parts is one whose meaning is not known.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    parts: tuple[Part, ...] = ()
+    stride: int = 0
+    """Input pixels per cell; 0 where the cells of all strides follow each other, rows first."""
+    channels_last: bool = False
+    """[1, cells, channels] instead of [1, channels, cells] or [1, channels, height, width]."""
+
+    @property
+    def role(self) -> str:
+        """Its one role, or several joined by "+"."""
+        return "+".join(part.role for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Decode:
+    """How to read all outputs of one model."""
+
+    family: str
+    """Key of `host.graph.families.FAMILIES`, or "unknown"."""
+    task: str
+    """detect, segment, pose, obb, classify, or "unknown"."""
+    layout: str
+    """raw, branches, branches6, end2end or split."""
+    outputs: tuple[Output, ...]
+    input_size: tuple[int, int] = (0, 0)
+    """Width and height in pixels."""
+    classes: int = 0
+    strides: tuple[int, ...] = ()
+    """In the order of the cells."""
+    reg_max: int = 0
+    """Bins per side of coding `bins`."""
+    anchors: tuple[tuple[tuple[float, float], ...], ...] = ()
+    """Width and height in pixels, for each stride; empty without anchors."""
+    keypoints: tuple[int, int] = (0, 0)
+    """How many, and numbers for each (2 or 3)."""
+    normalised: bool = False
+    """Whether finished boxes and keypoints are fractions of the input size."""
+    nms: bool = True
+    """Whether overlapping boxes must still be removed; one-to-one heads have none."""
+
+    @property
+    def known(self) -> bool:
+        """Whether the outputs can be decoded."""
+        return all(output.parts for output in self.outputs)
+
+    @property
+    def cells(self) -> tuple[tuple[int, int], ...]:
+        """Width and height of the grid of each stride."""
+        width, height = self.input_size
+        return tuple((width // stride, height // stride) for stride in self.strides)
+
+    @property
+    def candidates(self) -> int:
+        """How many boxes the grids hold, all anchors counted."""
+        return sum(map(prod, self.cells)) * max(1, *map(len, self.anchors), 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Decode":
+        """What `to_json` wrote, also after a turn through JSON."""
+        outputs = tuple(
+            Output(**{**each, "shape": tuple(each["shape"]), "parts": tuple(Part(**p) for p in each["parts"])})
+            for each in data["outputs"]
+        )
+        anchors = tuple(tuple((float(w), float(h)) for w, h in of_stride) for of_stride in data["anchors"])
+        tuples = {name: tuple(data[name]) for name in ("input_size", "strides", "keypoints")}
+        return cls(**{**data, **tuples, "outputs": outputs, "anchors": anchors})
