@@ -4,27 +4,33 @@ Standard library only. Together with decoder.py it can be copied beside a deploy
 
 An output is a sequence of parts along its channel axis. A part has a role (what it tells) and a coding (how):
 
-| role        | coding         | meaning                                                                              |
-|-------------|----------------|--------------------------------------------------------------------------------------|
-| box         | xywh, xyxy     | centre and size, or two corners; of the input, in pixels or (`normalised`) in 0..1   |
-| box         | distances      | from a cell's centre to the left, top, right and bottom side, in strides             |
-| box         | bins           | the same four distances, each the expectation over `reg_max` softmax bins            |
-| box         | anchors        | YOLOv5: probabilities p; centre (cell + 2p - 0.5) * stride, size (2p)^2 * anchor     |
-| box         | anchor-logits  | the same before the sigmoid                                                          |
-| box         | exponents      | YOLOX: centre (cell + t) * stride, size exp(t) * stride                              |
-| class, objectness, score | probability, logit | one number per class, or one per box                                 |
-| score_sum   | probability    | sum of the class scores, at most 1: a quick test before the classes are read         |
-| label       | index          | the class of a finished detection; its probability is the role `score`               |
-| keypoints   | xy             | x, y (and visibility, a probability) each; unit as boxes                             |
-| keypoints   | corner+2t      | values t: (cell + 2t) * stride; visibility is a logit                                |
-| keypoints   | centre+t       | values t: (cell + 0.5 + t) * stride; visibility is a logit                           |
-| points      | xy             | the keypoints' x and y alone, visibility being an output of its own                  |
-| visibility  | probability    | of each keypoint                                                                     |
-| angle       | radians        | of an oriented box, turning x to y                                                   |
-| angle       | quarter-turns  | probability p: (p - 0.25) * pi                                                       |
-| angle       | logit          | the same before the sigmoid                                                          |
-| mask        | linear         | coefficients: a box's mask is sigmoid(coefficients . prototypes) within the box      |
-| prototypes  | linear         | an image of their own, shared by all boxes                                           |
+box
+    xywh, xyxy: centre and size, or two corners, on the input, in pixels or (`normalised`) in 0..1
+    distances: from a cell's centre to the left, top, right and bottom side, in strides
+    bins: the same four, each as the logits of `reg_max` bins whose expectation it is
+    anchors: YOLOv5's probabilities p; centre (cell + 2p - 0.5) * stride, size (2p)^2 * anchor
+    anchor-logits: the same before the sigmoid
+    exponents: YOLOX; centre (cell + t) * stride, size exp(t) * stride
+class, objectness, score
+    probability, logit: one number for each class, or one for the box
+score_sum
+    probability: the sum of the class scores, at most 1: a quick look before the classes are read
+label
+    index: the class of a finished detection; role `score` has its probability
+keypoints
+    xy: x, y and, with three numbers each, visibility as a probability; unit as boxes
+    corner+2t: (cell + 2t) * stride; visibility is a logit
+    centre+t: (cell + 0.5 + t) * stride; visibility is a logit
+points, visibility
+    xy, probability: keypoints in two outputs, because their ranges differ
+angle
+    radians: of an oriented box, from x towards y
+    half-turns: p; the angle is (p - 0.25) * pi
+    logit: p before the sigmoid
+mask
+    linear: coefficients; the mask is sigmoid(coefficients . prototypes) inside the box
+prototypes
+    linear: images that all boxes share
 
 A cell is counted from 0, x to the right and y down; its centre is cell + 0.5.
 """
@@ -101,7 +107,7 @@ class Decode:
     def cells(self) -> tuple[tuple[int, int], ...]:
         """Width and height of the grid of each stride."""
         width, height = self.input_size
-        return tuple((width // stride, height // stride) for stride in self.strides)
+        return tuple((-(-width // stride), -(-height // stride)) for stride in self.strides)
 
     @property
     def candidates(self) -> int:
@@ -116,9 +122,13 @@ class Decode:
     def from_json(cls, data: dict[str, Any]) -> "Decode":
         """What `to_json` wrote, also after a turn through JSON."""
         outputs = tuple(
-            Output(**{**each, "shape": tuple(each["shape"]), "parts": tuple(Part(**p) for p in each["parts"])})
+            Output(**{**each, "shape": tuple(each["shape"]), "parts": tuple(map(_part, each["parts"]))})
             for each in data["outputs"]
         )
         anchors = tuple(tuple((float(w), float(h)) for w, h in of_stride) for of_stride in data["anchors"])
         tuples = {name: tuple(data[name]) for name in ("input_size", "strides", "keypoints")}
         return cls(**{**data, **tuples, "outputs": outputs, "anchors": anchors})
+
+
+def _part(data: dict[str, Any]) -> Part:
+    return Part(**data)

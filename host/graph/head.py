@@ -1,0 +1,103 @@
+"""Recognises a detector's head by what it computes, not by its names.
+
+The last convolutions are found by walking back from the outputs. Their channel counts allow a few readings.
+Each is tried with the reference decoder on one random input, and only a reading that reproduces the model's
+own decoded output is believed. A head that no reading explains is unknown and left alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto
+from onnx.helper import make_tensor_value_info
+
+from host.decoding.contract import Decode
+from host.decoding.decoder import Detections, decode, sigmoid
+from host.graph.proof import distance
+from host.graph.readings import readings, surface
+from host.graph.view import View
+from host.graph.walk import ends
+from host.sources.trial import random_inputs, run
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head that was understood."""
+
+    own: Decode
+    """What the model's outputs mean as they are."""
+    branches: Decode
+    """What the last convolutions mean; the names of its outputs are those of tensors inside the graph."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of the source model."""
+
+    inputs: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+    branches: Mapping[str, Array]
+
+
+def try_out(proto: ModelProto) -> Trial:
+    """Run a model once on random input and keep the ends of its body besides its outputs.
+
+    Raises:
+        TrialError: the model does not run.
+    """
+    view = View(proto)
+    glued = [name for name in view.outputs if len(view.shapes[name]) != 4]
+    names = [name for name in ends(view, glued) if name not in view.outputs]
+    wider = ModelProto()
+    wider.CopyFrom(proto)
+    wider.graph.output.extend(make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    inputs = random_inputs(proto)
+    arrays = dict(zip([*view.outputs, *names], run(wider, inputs), strict=True))
+    return Trial(
+        inputs, {name: arrays[name] for name in view.outputs}, {name: arrays[name] for name in names}
+    )
+
+
+def recognise(trial: Trial) -> Head | None:
+    """The first reading of the branches that gives the model's own output."""
+    images = [array.shape for array in trial.inputs.values() if array.ndim == 4]
+    if len(images) != 1:
+        return None
+    seen = surface(_shapes(trial.branches), _shapes(trial.outputs), (images[0][3], images[0][2]))
+    if seen is None:
+        return None
+    backwards = replace(seen, branches=dict(sorted(seen.branches.items(), reverse=True)))
+    for own, branches in chain(readings(seen), readings(backwards)):
+        expected = decode(trial.outputs, own)
+        branches = _with_anchors(branches, trial, expected)
+        found = decode({**trial.branches, **trial.outputs}, branches)
+        if distance(expected, found, seen.input_size).same:
+            return Head(replace(own, anchors=branches.anchors), replace(branches, nms=own.nms))
+    return None
+
+
+def _with_anchors(branches: Decode, trial: Trial, expected: Detections) -> Decode:
+    """The anchors, in pixels, that turn the branches' values into the sizes that the model gave."""
+    if not branches.anchors:
+        return branches
+    sizes = expected.boxes[:, 2:] - expected.boxes[:, :2]
+    anchors, start = [], 0
+    for output, (width, height), of_stride in zip(
+        branches.outputs, branches.cells, branches.anchors, strict=False
+    ):
+        count, cells = len(of_stride), width * height
+        values = trial.branches[output.name].reshape(count, -1, cells)[:, 2:4]
+        factors = (2 * sigmoid(values)).transpose(0, 2, 1) ** 2
+        found = np.median(sizes[start : start + count * cells].reshape(count, cells, 2) / factors, axis=1)
+        anchors.append(tuple((float(w), float(h)) for w, h in found))
+        start += count * cells
+    return replace(branches, anchors=tuple(anchors))
+
+
+def _shapes(arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in arrays.items()}

@@ -1,0 +1,99 @@
+"""How far two sets of detections lie apart: what proves that a graph still finds the same."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from host.decoding.decoder import Detections
+
+COORDINATES = 1e-3
+"""Of the longer side of the input: boxes, keypoints; and radians of angles."""
+SCORES = 1e-4
+
+
+@dataclass(frozen=True)
+class Distance:
+    """The largest differences."""
+
+    coordinates: float
+    """Of boxes and keypoints, as a share of the longer side of the input; of angles in radians."""
+    scores: float
+    """Of scores and visibilities, in 0..1."""
+    masks: float
+    """Of mask coefficients and prototypes, as a share of their largest."""
+
+    @property
+    def same(self) -> bool:
+        """Whether both find the same; not a number is never the same."""
+        return self.coordinates <= COORDINATES and self.scores <= SCORES and self.masks <= COORDINATES
+
+
+APART = Distance(np.inf, np.inf, np.inf)
+
+
+def distance(expected: Detections, found: Detections, input_size: tuple[int, int]) -> Distance:
+    """Compare candidates in order; `expected` may also be a chosen few (rows of an NMS-free export)."""
+    if expected.scores.shape[1] != found.scores.shape[1]:
+        return APART
+    if len(expected.scores) < len(found.scores):
+        found = _chosen(expected, found)
+    if expected.scores.shape != found.scores.shape:
+        return APART
+    side = max(*input_size, 1)
+    points, visible = _keypoints(expected, found)
+    boxes = _apart(expected.boxes, found.boxes) / side
+    angles = _apart(expected.angles, found.angles)
+    masks = max(
+        _apart(mine, other, relative=True)
+        for mine, other in ((expected.masks, found.masks), (expected.prototypes, found.prototypes))
+    )
+    return Distance(
+        max(boxes, points / side, angles), max(_apart(expected.scores, found.scores), visible), masks
+    )
+
+
+def _keypoints(expected: Detections, found: Detections) -> tuple[float, float]:
+    """Pixels between points, and the difference of visibilities."""
+    if expected.keypoints is None or found.keypoints is None:
+        same = expected.keypoints is found.keypoints
+        return (0.0, 0.0) if same else (np.inf, np.inf)
+    if expected.keypoints.shape != found.keypoints.shape:
+        return np.inf, np.inf
+    gap = np.abs(expected.keypoints - found.keypoints)
+    return float(gap[..., :2].max()), float(gap[..., 2:].max(initial=0))
+
+
+def _apart(
+    expected: NDArray[np.float32] | None, found: NDArray[np.float32] | None, relative: bool = False
+) -> float:
+    if expected is None or found is None:
+        return 0.0 if expected is found else np.inf
+    if expected.shape != found.shape:
+        return np.inf
+    scale = max(float(np.abs(expected).max(initial=0)), 1e-9) if relative else 1
+    return float(np.abs(expected - found).max(initial=0)) / scale
+
+
+def _chosen(rows: Detections, candidates: Detections) -> Detections:
+    """For each row the candidate that is most like it: the exporter chose from them.
+
+    A row holds one class only, so the candidate's other scores are left out.
+    """
+    labels = rows.scores.argmax(axis=1)
+    picked = []
+    for row, label in enumerate(labels):
+        gaps = np.abs(candidates.scores[:, label] - rows.scores[row, label])
+        near = np.flatnonzero(gaps <= max(SCORES, gaps.min()))
+        picked.append(near[np.abs(candidates.boxes[near] - rows.boxes[row]).max(axis=1).argmin()])
+    scores = np.zeros_like(rows.scores)
+    every = np.arange(len(picked))
+    scores[every, labels] = candidates.scores[picked, labels]
+    return Detections(
+        boxes=candidates.boxes[picked],
+        scores=scores,
+        keypoints=None if candidates.keypoints is None else candidates.keypoints[picked],
+        angles=None if candidates.angles is None else candidates.angles[picked],
+        masks=None if candidates.masks is None else candidates.masks[picked],
+        prototypes=candidates.prototypes,
+    )
