@@ -1,0 +1,68 @@
+"""Converts as `invoke convert` does, and runs the result on any inputs instead of a few held-out ones."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from host import jobs, plan, staging
+from host.engines.local import LocalEngine
+from host.engines.protocol import Limits
+from host.settings import Settings
+from host.staging import Staged
+from shared import chips
+from shared.contract import CONTRACT, Job
+from shared.faults import Fault
+
+
+def simulate(settings: Settings, images: NDArray[np.uint8]) -> tuple[Staged, list[NDArray[Any]]]:
+    """Convert for the one chip of `settings` and run the result in the vendor's simulator.
+
+    Args:
+        settings: as validated by `config.resolve`.
+        images: [N, height, width, channels] of the model's input size.
+
+    Returns:
+        What was staged, and every output's N answers stacked.
+
+    Raises:
+        Fault: as a conversion does.
+    """
+    engine = LocalEngine()
+    (each,) = plan.make(settings, engine.default_python)
+    toolkit = chips.toolkit(each.environment.toolkit)
+    if not engine.ready(each.environment):
+        engine.build(each.environment, print)
+    with tempfile.TemporaryDirectory(prefix="rkforge-simulate-") as temporary:
+        folder = Path(temporary)
+        inputs = folder / "inputs"
+        inputs.mkdir()
+        staged = staging.stage(settings, each.quantize, toolkit.max_opset, inputs)
+        np.save(inputs / Path(staged.heldout[0]).name, images)
+        job = Job(
+            contract=CONTRACT,
+            chip=each.chip,
+            toolkit_version=each.environment.version,
+            model=staged.model,
+            config={**each.config, **staged.config},
+            quantize=each.quantize,
+            dataset=staged.dataset if each.quantize else None,
+            heldout=staged.heldout,
+            hybrid=None,
+            analysis=False,
+            artifact=toolkit.artifact,
+            timeout_s=settings.timeout_s,
+            memory_bytes=0,
+        )
+        jobs.place(folder / "job", job, inputs)
+        with engine.start(each.environment, folder, ["job"], Limits(1, 0)) as running:
+            while running.alive():
+                time.sleep(0.1)
+            ended = running.failure()
+        result = jobs.result(folder / "job", ended)
+        if isinstance(result, Fault):
+            raise result
+        return staged, [np.load(folder / "job" / "out" / name) for name in result.simulated]
