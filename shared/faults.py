@@ -27,6 +27,8 @@ FAULTS: Dict[str, Kind] = {
     "model-opset": Kind(2, 422, "Export the model again with a lower opset."),
     "model-shape": Kind(2, 422, "Give the input size with --size WxH, or export with a static shape."),
     "model-op": Kind(2, 422, "Replace the operator, or cut the graph before it."),
+    "head-unknown": Kind(2, 422, "Leave --head out: auto leaves alone what it does not know."),
+    "graph-changed": Kind(2, 422, "Convert with --head raw, and please report the model."),
     "dataset-missing": Kind(2, 422, "Check the path that --dataset names."),
     "dataset-empty": Kind(2, 422, "Give a folder with images, or a list file with one image path per line."),
     "dataset-invalid": Kind(2, 422, "Remove or replace the files named above."),

@@ -5,7 +5,7 @@ Each is tried with the reference decoder on one random input, and only a reading
 own decoded output is believed. A head that no reading explains is unknown and left alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -53,14 +53,21 @@ def try_out(proto: ModelProto) -> Trial:
     view = View(proto)
     glued = [name for name in view.outputs if len(view.shapes[name]) != 4]
     names = [name for name in ends(view, glued) if name not in view.outputs]
-    wider = ModelProto()
-    wider.CopyFrom(proto)
-    wider.graph.output.extend(make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
     inputs = random_inputs(proto)
-    arrays = dict(zip([*view.outputs, *names], run(wider, inputs), strict=True))
+    arrays = dict(zip([*view.outputs, *names], run(with_outputs(proto, names), inputs), strict=True))
     return Trial(
         inputs, {name: arrays[name] for name in view.outputs}, {name: arrays[name] for name in names}
     )
+
+
+def with_outputs(proto: ModelProto, names: Sequence[str]) -> ModelProto:
+    """The model with some of its inner tensors as further outputs."""
+    if not names:
+        return proto
+    wider = ModelProto()
+    wider.CopyFrom(proto)
+    wider.graph.output.extend(make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    return wider
 
 
 def recognise(trial: Trial) -> Head | None:

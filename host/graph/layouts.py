@@ -1,6 +1,6 @@
 """Which outputs each `--head` layout gives for each kind of head, and which one `auto` takes.
 
-The names in a row are roles of the last convolutions (see host/decoding/contract.py). `a+b` is one output with
+Names in a row are roles of the last convolutions (see host/decoding/contract.py). `a+b` is one output with
 both in it, `a*` has its sigmoid applied inside the graph, `score_sum` is made from the classes.
 """
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from onnx import ModelProto
 
 from host.decoding.contract import Decode
+from host.graph.ranges import Mixed
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Prepared:
     proto: ModelProto
     decode: Decode
     changes: tuple[Change, ...]
+    mixed: tuple[Mixed, ...]
+    """In 8 bits, what still shares a scale with values of another range."""
 
 
 Pass = Callable[[Graph, Request], tuple[Graph, str] | None]

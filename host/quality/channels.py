@@ -38,8 +38,21 @@ class Layout:
 
 def channel_layouts(proto: ModelProto) -> dict[str, Layout]:
     """The channel groups of every output, by name; the model's shapes are static."""
+    return layouts(proto, lambda _groups: False)
+
+
+def layouts(proto: ModelProto, wanted: Callable[[tuple[Group, ...]], bool]) -> dict[str, Layout]:
+    """As `channel_layouts`, and those of the Concats whose groups along their own axis are `wanted`."""
     graph = _Graph(proto)
-    return {value.name: graph.layout(value.name) for value in proto.graph.output}
+    found = {name: graph.layout(name) for name in graph.outputs}
+    for node in graph.nodes:
+        name = node.output[0]
+        if node.op_type == "Concat" and name not in found and graph.shapes.get(name):
+            axis = attribute(node, "axis") % len(graph.shapes[name])
+            groups = graph.groups(name, axis)
+            if wanted(groups):
+                found[name] = Layout(axis, groups)
+    return found
 
 
 class _Graph(View):
