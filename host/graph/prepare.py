@@ -90,8 +90,10 @@ def _head(found: Head | None) -> Pass:
             proto, decode = to_branches(graph.proto, found.branches, layout, CUTS[layout][kind])
         else:
             proto, decode = to_decoded(graph.proto, found.branches, layout)
-        what = f"{found.own.task} head of {FAMILIES[found.own.family].text}: {len(decode.outputs)} outputs, {layout}"
-        return Graph(proto, decode), what
+        name = FAMILIES[found.own.family].text
+        return Graph(
+            proto, decode
+        ), f"{found.own.task} head of {name}: {len(decode.outputs)} outputs, {layout}"
 
     return change
 

@@ -13,7 +13,7 @@ from shared import chips
 from shared.faults import FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
-PURE = ("host.sources", "host.calibration", "host.quality")
+PURE = ("host.sources", "host.calibration", "host.quality", "host.graph", "host.decoding")
 STOREYS = (
     ("tasks",),
     ("host.present", "host.doctor", "host.listing", "host.results.inspection"),
@@ -112,7 +112,7 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         visit(module, ())
 
 
-@pytest.mark.parametrize("path", files("host/sources", "host/calibration", "host/quality"), ids=name)
+@pytest.mark.parametrize("path", files(*(room.replace(".", "/") for room in PURE)), ids=name)
 def test_pure_rooms_know_no_engine_no_console_and_no_settings(path: Path) -> None:
     for imported in imports(path, typing_only=True):
         if imported.split(".")[0] in ("host", "tasks"):
