@@ -116,13 +116,22 @@ def find_python(version: str) -> str | None:
     """The path of an interpreter of that version ("3.11") on this machine, this one first, or None."""
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
+    # pyenv's shims of the versions that are not switched on fail, and uv stops at the first that does
+    places = [*_pyenv(version), os.environ.get("PATH", os.defpath)]
     done = subprocess.run(
         [uv.find_uv_bin(), "python", "find", "--no-python-downloads", "--system", version],
+        env={**os.environ, "PATH": os.pathsep.join(places)},
         capture_output=True,
         text=True,
         check=False,
     )
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _pyenv(version: str) -> list[str]:
+    """The bin folders of that version's interpreters in pyenv, if it is there."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    return [str(path) for path in root.glob(f"versions/{version}.*/bin")]
 
 
 def folder() -> Path:
