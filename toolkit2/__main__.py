@@ -18,6 +18,7 @@ ENVIRONMENT = {
 
 TOOLKIT = harness.Toolkit(
     module="toolkit2.convert",
+    preload=True,
     environment=ENVIRONMENT,
     progress=logs.progress,
     retry=logs.retry,
