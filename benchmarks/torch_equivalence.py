@@ -125,7 +125,7 @@ def place(case: Case, folder: Path, options: argparse.Namespace) -> None:
     )
     inputs = folder / f"{case.name}.in"
     inputs.mkdir()
-    staged = staging.stage(settings, dtype.quantize, TOOLKIT.max_opset, inputs)
+    staged = staging.stage(settings, dtype.quantize, TOOLKIT, inputs)
     config = {"target_platform": case.chip, **dtype.config, **staged.config}
     if dtype.quantize:
         config["quantized_algorithm"] = case.algorithm

@@ -13,12 +13,10 @@ from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
-from onnx.helper import get_attribute_value
-from onnx.numpy_helper import to_array
-from onnx.shape_inference import infer_shapes
+
+from host.sources.graph import Graph, attribute
 
 
 @dataclass(frozen=True)
@@ -44,21 +42,11 @@ def channel_layouts(proto: ModelProto) -> dict[str, Layout]:
     return {value.name: graph.layout(value.name) for value in proto.graph.output}
 
 
-class _Graph:
-    """A model as look-ups: who makes a tensor, its shape, its value if constant, its groups along an axis."""
+class _Graph(Graph):
+    """A model as look-ups, the groups of a tensor along an axis among them."""
 
     def __init__(self, proto: ModelProto) -> None:
-        graph = infer_shapes(proto, data_prop=True).graph
-        self.makers = {name: node for node in graph.node for name in node.output if name}
-        self.constants = {tensor.name: tensor for tensor in graph.initializer}
-        for node in graph.node:
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                self.constants[node.output[0]] = node.attribute[0].t
-        self.shapes = {
-            value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
-            for value in (*graph.value_info, *graph.input, *graph.output)
-        }
-        self.shapes |= {name: tuple(tensor.dims) for name, tensor in self.constants.items()}
+        super().__init__(proto)
         self.groups: Callable[[str, int], tuple[Group, ...]] = cache(self._groups)
 
     def layout(self, name: str) -> Layout:
@@ -73,13 +61,9 @@ class _Graph:
         axis = next((axis for axis in axes if len(self.groups(name, axis)) > 1), axes[0])
         return Layout(axis, self.groups(name, axis))
 
-    def value(self, name: str) -> NDArray[Any] | None:
-        """A constant tensor's value."""
-        return to_array(self.constants[name]) if name in self.constants else None
-
     def size(self, name: str, axis: int) -> int:
         """The length of an axis, 0 where it is not known."""
-        shape = self.shapes.get(name, ())
+        shape = self.shape(name)
         return shape[axis] if axis < len(shape) else 0
 
     def parts(self, node: NodeProto, axis: int, size: int) -> list[tuple[Group, ...]]:
@@ -87,7 +71,7 @@ class _Graph:
         rank = len(self.shapes[node.output[0]])
         parts = []
         for source in node.input:
-            own_axis = axis - rank + len(self.shapes.get(source, ()))
+            own_axis = axis - rank + len(self.shape(source))
             groups = self.groups(source, own_axis) if own_axis >= 0 else ()
             whole = Group(0, size, all(group.unit for group in groups) and bool(groups))
             parts.append(groups if groups and groups[-1].stop == size else (whole,))
@@ -124,7 +108,7 @@ def _unit(graph: _Graph, node: NodeProto, _name: str, axis: int) -> tuple[Group,
 
 
 def _clip(graph: _Graph, node: NodeProto, name: str, axis: int) -> tuple[Group, ...]:
-    bounds = (_parameter(graph, node, 1, "min"), _parameter(graph, node, 2, "max"))
+    bounds = (graph.parameter(node, 1, "min"), graph.parameter(node, 2, "max"))
     closed = all(bound is not None and _within_unit(bound) for bound in bounds)
     return (_unit if closed else _same)(graph, node, name, axis)
 
@@ -135,7 +119,7 @@ def _pointwise(graph: _Graph, node: NodeProto, name: str, axis: int) -> tuple[Gr
 
 
 def _concat(graph: _Graph, node: NodeProto, name: str, axis: int) -> tuple[Group, ...] | None:
-    if _attribute(node, "axis") % len(graph.shapes[name]) != axis:
+    if attribute(node, "axis") % len(graph.shapes[name]) != axis:
         parts = graph.parts(node, axis, graph.size(name, axis))
         return _merge(parts, set.intersection(*map(_stops, parts)))
     parts = [graph.groups(source, axis) for source in node.input]
@@ -146,13 +130,13 @@ def _concat(graph: _Graph, node: NodeProto, name: str, axis: int) -> tuple[Group
 
 
 def _transpose(graph: _Graph, node: NodeProto, name: str, axis: int) -> tuple[Group, ...]:
-    permutation = _attribute(node, "perm") or range(len(graph.shapes[name]))[::-1]
+    permutation = attribute(node, "perm") or range(len(graph.shapes[name]))[::-1]
     return graph.groups(node.input[0], permutation[axis])
 
 
 def _reshape(graph: _Graph, node: NodeProto, name: str, axis: int) -> tuple[Group, ...] | None:
     """An axis survives a reshape when its length and the number of elements before it stay the same."""
-    before, after = graph.shapes.get(node.input[0], ()), graph.shapes[name]
+    before, after = graph.shape(node.input[0]), graph.shapes[name]
     for own_axis, length in enumerate(before):
         if length == after[axis] and 0 != prod(before[:own_axis]) == prod(after[:axis]):
             return graph.groups(node.input[0], own_axis)
@@ -164,7 +148,7 @@ def _split(graph: _Graph, node: NodeProto, name: str, axis: int) -> tuple[Group,
     lengths = [graph.size(output, axis) for output in before]
     if not all(lengths):
         return None
-    along = (_attribute(node, "axis") or 0) % len(graph.shapes[name]) == axis
+    along = (attribute(node, "axis") or 0) % len(graph.shapes[name]) == axis
     return _window(graph.groups(node.input[0], axis), sum(lengths) if along else 0, graph.size(name, axis))
 
 
@@ -172,9 +156,9 @@ def _slice(graph: _Graph, node: NodeProto, name: str, axis: int) -> tuple[Group,
     groups, size = graph.groups(node.input[0], axis), graph.size(name, axis)
     if not groups or size == groups[-1].stop:
         return groups
-    starts = _parameter(graph, node, 1, "starts")
-    axes = _parameter(graph, node, 3, "axes")
-    steps = _parameter(graph, node, 4, "steps")
+    starts = graph.parameter(node, 1, "starts")
+    axes = graph.parameter(node, 3, "axes")
+    steps = graph.parameter(node, 4, "steps")
     if starts is None or (steps is not None and (steps != 1).any()):
         return None
     order = [int(one) % len(graph.shapes[name]) for one in (range(len(starts)) if axes is None else axes)]
@@ -233,18 +217,6 @@ def _shift(group: Group, offset: int) -> Group:
 
 def _stops(groups: Iterable[Group]) -> set[int]:
     return {group.stop for group in groups}
-
-
-def _attribute(node: NodeProto, name: str) -> Any:
-    return next((get_attribute_value(entry) for entry in node.attribute if entry.name == name), None)
-
-
-def _parameter(graph: _Graph, node: NodeProto, index: int, name: str) -> NDArray[Any] | None:
-    """What newer opsets take as a constant input and older ones as an attribute; None without either."""
-    if len(node.input) > index:
-        return graph.value(node.input[index])
-    value = _attribute(node, name)
-    return None if value is None else np.asarray(value)
 
 
 def _within_unit(values: NDArray[Any]) -> bool:

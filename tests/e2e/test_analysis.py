@@ -46,7 +46,8 @@ def batch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     inputs = folder / "inputs"
     inputs.mkdir()
     models.save(models.conv(), inputs / "model.onnx")
-    staging.stage_noise(onnx_model.load(inputs / "model.onnx", TOOLKIT.max_opset, None).inputs, inputs)
+    source = onnx_model.load(inputs / "model.onnx", TOOLKIT)
+    staging.stage_noise(source.inputs, inputs, TOOLKIT.calibration)
     placed = {name(quantize, analysis): (quantize, analysis) for quantize in (0, 1) for analysis in (0, 1)}
     for directory, (quantize, analysis) in placed.items():
         jobs.place(folder / directory, job(bool(quantize), bool(analysis)), inputs)

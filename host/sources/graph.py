@@ -1,0 +1,62 @@
+"""A model as look-ups: who makes a tensor, its shape, its value where that is constant."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto
+from onnx.helper import get_attribute_value
+from onnx.numpy_helper import from_array, to_array
+from onnx.shape_inference import infer_shapes
+
+# how a Constant may hold its value
+_PLAIN = {
+    "value": TensorProto,
+    **dict.fromkeys(("value_int", "value_ints"), np.int64),
+    **dict.fromkeys(("value_float", "value_floats"), np.float32),
+}
+
+
+class Graph:
+    """The outermost graph of a model whose inputs are static."""
+
+    def __init__(self, proto: ModelProto) -> None:
+        graph = infer_shapes(proto, data_prop=True).graph
+        self.makers = {name: node for node in graph.node for name in node.output if name}
+        self.constants = {tensor.name: tensor for tensor in graph.initializer}
+        for node in graph.node:
+            if node.op_type == "Constant" and (kind := _PLAIN.get(node.attribute[0].name)):
+                value = get_attribute_value(node.attribute[0])
+                tensor = from_array(np.asarray(value, kind)) if kind is not TensorProto else value
+                self.constants[node.output[0]] = tensor
+        self.shapes = {
+            value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+            for value in (*graph.value_info, *graph.input, *graph.output)
+        }
+        self.shapes |= {name: tuple(tensor.dims) for name, tensor in self.constants.items()}
+
+    def value(self, name: str) -> NDArray[Any] | None:
+        """A constant tensor's value."""
+        return to_array(self.constants[name]) if name in self.constants else None
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's dimensions, 0 for one that is not known; () also where nothing is known."""
+        return self.shapes.get(name, ())
+
+    def parameter(self, node: NodeProto, index: int, name: str) -> NDArray[Any] | None:
+        """What newer opsets take as a constant input and older ones as an attribute; None without either."""
+        if len(node.input) > index and node.input[index]:
+            return self.value(node.input[index])
+        value = attribute(node, name)
+        return None if value is None else np.asarray(value)
+
+
+def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
+    """The value of an operator's attribute, `default` where it has none."""
+    return next((get_attribute_value(entry) for entry in node.attribute if entry.name == name), default)
+
+
+def at(node: NodeProto) -> str:
+    """Where an operator is, for messages: " at 'name'", by its first output where it has no name."""
+    name = node.name or next(iter(node.output), "")
+    return f" at {name!r}" if name else ""
