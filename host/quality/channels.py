@@ -16,7 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from host.sources.graph import Graph, attribute
+from host.sources.view import View, attribute
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def channel_layouts(proto: ModelProto) -> dict[str, Layout]:
     return {value.name: graph.layout(value.name) for value in proto.graph.output}
 
 
-class _Graph(Graph):
+class _Graph(View):
     """A model as look-ups, the groups of a tensor along an axis among them."""
 
     def __init__(self, proto: ModelProto) -> None:
@@ -60,11 +60,6 @@ class _Graph(Graph):
             return Layout(0, self.groups(name, 0) if shape else (Group(0, 1, False),))
         axis = next((axis for axis in axes if len(self.groups(name, axis)) > 1), axes[0])
         return Layout(axis, self.groups(name, axis))
-
-    def size(self, name: str, axis: int) -> int:
-        """The length of an axis, 0 where it is not known."""
-        shape = self.shape(name)
-        return shape[axis] if axis < len(shape) else 0
 
     def parts(self, node: NodeProto, axis: int, size: int) -> list[tuple[Group, ...]]:
         """The groups of every input along an axis of the output, `size` long; shapes align at their ends."""

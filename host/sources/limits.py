@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from onnx import NodeProto, TensorProto
 
-from host.sources.graph import Graph, attribute
+from host.sources.view import View, attribute
 
 
 class Limit(NamedTuple):
     """What a toolkit does not convert of some operators, and what to do instead."""
 
     operators: tuple[str, ...]
-    exceeds: Callable[[NodeProto, Graph], bool]
+    exceeds: Callable[[NodeProto, View], bool]
     reason: str
     cure: str = ""
     quantized_only: bool = False
@@ -26,32 +26,32 @@ class Limit(NamedTuple):
 _2D = "the toolkit's convolutions and pools are two-dimensional"
 
 
-def _has_rank(rank: int) -> Callable[[NodeProto, Graph], bool]:
+def _has_rank(rank: int) -> Callable[[NodeProto, View], bool]:
     return lambda node, graph: len(graph.shape(node.input[0])) == rank
 
 
-def _is_set(name: str, default: int = 0) -> Callable[[NodeProto, Graph], bool]:
+def _is_set(name: str, default: int = 0) -> Callable[[NodeProto, View], bool]:
     return lambda node, _graph: bool(attribute(node, name, default))
 
 
-def _says(name: str, *texts: bytes) -> Callable[[NodeProto, Graph], bool]:
+def _says(name: str, *texts: bytes) -> Callable[[NodeProto, View], bool]:
     return lambda node, _graph: attribute(node, name) in texts
 
 
-def _makes_uint8(node: NodeProto, _graph: Graph) -> bool:
+def _makes_uint8(node: NodeProto, _graph: View) -> bool:
     return bool(attribute(node, "to") == TensorProto.UINT8)
 
 
-def _is_dilated(node: NodeProto, _graph: Graph) -> bool:
+def _is_dilated(node: NodeProto, _graph: View) -> bool:
     return any(step != 1 for step in attribute(node, "dilations", ()))
 
 
-def _is_dilated_unequally(node: NodeProto, _graph: Graph) -> bool:
+def _is_dilated_unequally(node: NodeProto, _graph: View) -> bool:
     steps = attribute(node, "dilations", ())
     return len(set(steps)) > 1 and min(steps) > 1
 
 
-def _makes_fractions(node: NodeProto, graph: Graph) -> bool:
+def _makes_fractions(node: NodeProto, graph: View) -> bool:
     """Whether a length times its scale is no whole number; a scale in float32 is never quite exact."""
     if len(node.input) > 3 and node.input[3]:  # sizes
         return False
@@ -63,17 +63,17 @@ def _makes_fractions(node: NodeProto, graph: Graph) -> bool:
     return any(abs(size - round(size)) > 1e-3 for size in sizes)
 
 
-def _pads_with_other_than_zero(node: NodeProto, graph: Graph) -> bool:
+def _pads_with_other_than_zero(node: NodeProto, graph: View) -> bool:
     value = graph.parameter(node, 2, "value")
     return attribute(node, "mode", b"constant") == b"constant" and value is not None and bool(value.any())
 
 
-def _has_batch(node: NodeProto, graph: Graph) -> bool:
+def _has_batch(node: NodeProto, graph: View) -> bool:
     shape = graph.shape(node.input[0])
     return len(shape) == 3 and shape[0 if attribute(node, "layout") else 1] > 1
 
 
-def _broadcasts(node: NodeProto, graph: Graph) -> bool:
+def _broadcasts(node: NodeProto, graph: View) -> bool:
     """Whether the shapes differ; one constant number is no obstacle: HardSwish, which works, divides by 6."""
     left, right = map(graph.shape, node.input)
     numbers = any(name in graph.constants and prod(graph.shape(name)) == 1 for name in node.input)

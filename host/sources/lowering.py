@@ -16,7 +16,7 @@ from onnx.helper import make_attribute, make_node, make_tensor_value_info
 from onnx.inliner import inline_selected_functions
 from onnx.numpy_helper import from_array
 
-from host.sources.graph import Graph, at, attribute
+from host.sources.view import View, at, attribute
 
 
 class LoweringError(Exception):
@@ -32,7 +32,7 @@ def lowered(proto: ModelProto, opset: int, to: int) -> ModelProto:
         LoweringError: there is an operator without an older form.
     """
     proto = _expanded(proto, opset, to)
-    _rewrite(proto.graph, Graph(proto), opset, to)
+    _rewrite(proto.graph, View(proto), opset, to)
     for entry in proto.opset_import:
         if entry.domain in ("", "ai.onnx"):
             entry.version = to
@@ -59,7 +59,7 @@ def _expanded(proto: ModelProto, opset: int, to: int) -> ModelProto:
     return copy
 
 
-def _rewrite(graph: GraphProto, look: Graph, opset: int, to: int) -> None:
+def _rewrite(graph: GraphProto, look: View, opset: int, to: int) -> None:
     nodes = [after for node in graph.node for after in _older(node, look, opset, to)]
     del graph.node[:]
     graph.node.extend(nodes)
@@ -69,7 +69,7 @@ def _rewrite(graph: GraphProto, look: Graph, opset: int, to: int) -> None:
                 _rewrite(entry.g, look, opset, to)
 
 
-def _older(node: NodeProto, look: Graph, opset: int, to: int) -> Iterator[NodeProto]:
+def _older(node: NodeProto, look: View, opset: int, to: int) -> Iterator[NodeProto]:
     """The operators of opset `to` that do what `node` does."""
     old, new = _schema(node, to), _schema(node, opset)
     if old is None or new is None or old.since_version == new.since_version:
@@ -107,10 +107,10 @@ class _Rule(NamedTuple):
     """How an operator of opset `since` or later is written in one before that."""
 
     since: int
-    apply: Callable[[NodeProto, Graph, int], Iterator[NodeProto]]
+    apply: Callable[[NodeProto, View, int], Iterator[NodeProto]]
 
 
-def _axes(node: NodeProto, look: Graph, _to: int) -> Iterator[NodeProto]:
+def _axes(node: NodeProto, look: View, _to: int) -> Iterator[NodeProto]:
     """Axes are an input, and were an attribute."""
     axes = look.parameter(node, 1, "axes")
     if axes is None and len(node.input) > 1 and node.input[1]:
@@ -126,7 +126,7 @@ def _axes(node: NodeProto, look: Graph, _to: int) -> Iterator[NodeProto]:
     yield node
 
 
-def _reshape(node: NodeProto, look: Graph, _to: int) -> Iterator[NodeProto]:
+def _reshape(node: NodeProto, look: View, _to: int) -> Iterator[NodeProto]:
     """A length of 0 always meant the input's; exporters ask that it mean 0 without ever giving one."""
     shape = look.value(node.input[1])
     lengths = look.shape(node.output[0]) if shape is None else shape
@@ -136,7 +136,7 @@ def _reshape(node: NodeProto, look: Graph, _to: int) -> Iterator[NodeProto]:
     yield node
 
 
-def _shape(node: NodeProto, look: Graph, _to: int) -> Iterator[NodeProto]:
+def _shape(node: NodeProto, look: View, _to: int) -> Iterator[NodeProto]:
     """A part of a shape was not to be had, but all shapes are known."""
     start, end = attribute(node, "start", 0), attribute(node, "end")
     if start == 0 and end is None:
@@ -148,7 +148,7 @@ def _shape(node: NodeProto, look: Graph, _to: int) -> Iterator[NodeProto]:
     yield _constant(node.output[0], lengths[start:end], np.int64)
 
 
-def _split(node: NodeProto, look: Graph, to: int) -> Iterator[NodeProto]:
+def _split(node: NodeProto, look: View, to: int) -> Iterator[NodeProto]:
     """The sizes of the parts may follow from their number, and were an input, before that an attribute."""
     axis = attribute(node, "axis", 0)
     sizes = [look.shape(name)[axis : axis + 1 or None] for name in node.output]
@@ -165,7 +165,7 @@ def _split(node: NodeProto, look: Graph, to: int) -> Iterator[NodeProto]:
     yield node
 
 
-def _resize(node: NodeProto, _look: Graph, _to: int) -> Iterator[NodeProto]:
+def _resize(node: NodeProto, _look: View, _to: int) -> Iterator[NodeProto]:
     """Region and scales could not be left out."""
     inputs = [*node.input, ""][:3]
     empty = f"{node.output[0]}.none"
@@ -175,7 +175,7 @@ def _resize(node: NodeProto, _look: Graph, _to: int) -> Iterator[NodeProto]:
     yield node
 
 
-def _softmax(node: NodeProto, look: Graph, _to: int) -> Iterator[NodeProto]:
+def _softmax(node: NodeProto, look: View, _to: int) -> Iterator[NodeProto]:
     """Along one axis, and before along all from that axis on: the same for the last one."""
     axis = attribute(node, "axis", -1)
     _drop(node, "axis")

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from onnx import GraphProto, ModelProto, NodeProto
 
-from host.sources.graph import Graph, at
 from host.sources.interface import graph_inputs
 from host.sources.limits import LIMITS
+from host.sources.view import View, at
 from shared.chips import Toolkit
 from shared.faults import Fault
 
@@ -33,7 +33,7 @@ def refuse_operators(proto: ModelProto, toolkit: Toolkit, quantize: bool) -> Non
     """
     refused = {name: reason for reason, names in toolkit.unsupported_ops.items() for name in names}
     limits = [LIMITS[name] for name in toolkit.limits if quantize or not LIMITS[name].quantized_only]
-    graph = Graph(proto)
+    graph = View(proto)
     computed = {value.name for value in graph_inputs(proto)}
     for node in proto.graph.node:
         if node.op_type in _SHAPE_ONLY or computed.isdisjoint(_reads(node)):

@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -224,6 +225,11 @@ def test_environment_is_recorded(ran: Ran) -> None:
     assert recorded["packages"]["onnx"] == "1.10.0"
 
 
+@pytest.mark.parametrize("name", ["dtype int8", "hybrid chosen", "opset", "hybrid unknown"])
+def test_toolkit_is_released(ran: Ran, name: str) -> None:
+    assert "rknn-toolkit version" in ran.log(name) and "FileHandler" not in ran.log(name)
+
+
 def test_stages(ran: Ran) -> None:
     def stages(name: str) -> list[str]:
         text = (ran.directories[name] / "events.jsonl").read_text()
@@ -298,8 +304,9 @@ def test_third_number_format_is_refused(ran: Ran) -> None:
 @pytest.mark.parametrize("name", ["analysis", "analysis of hybrid", "spaces hybrid"])
 def test_analysis(ran: Ran, name: str) -> None:
     result = ran.good(name)
-    analysis = [document for document in result.documents if document.startswith("analysis")]
-    assert analysis == ["analysis.entire.txt", "analysis.individual.txt"]
+    analysis = ["analysis.entire.txt", "analysis.individual.txt"]
+    hybrid = [] if CASES[name].hybrid is None else ["hybrid.quantization.cfg"]
+    assert result.documents == [*hybrid, *analysis]
     for document in analysis:
         text = (ran.directories[name] / "out" / document).read_text()
         assert "_c_2\teculidean_norm=" in text
@@ -354,14 +361,37 @@ def test_missing_framework_is_named(tmp_path: Path, missing: str) -> None:
     assert "--variant full" in fault["hint"]
 
 
-def test_stopped_harness_leaves_no_child(ran: Ran, tmp_path: Path) -> None:
+@pytest.fixture
+def at_work(ran: Ran, tmp_path: Path) -> Iterator[tuple[Path, "subprocess.Popen[bytes]"]]:
+    """A job that calibrates for minutes and has begun to, and its harness in a process group of its own."""
     slow = Case(config={"quantized_algorithm": "mmse", "timeout_s": 600.0})
     directory = place(tmp_path, "slow", slow)
-    process = subprocess.Popen(command(ran.python, directory), cwd=ROOT, start_new_session=True)
-    events = directory / "events.jsonl"
-    while not (events.exists() and "quantize" in events.read_text()):
-        assert process.poll() is None
-        time.sleep(0.05)
+    with subprocess.Popen(command(ran.python, directory), cwd=ROOT, start_new_session=True) as process:
+        events = directory / "events.jsonl"
+        while not (events.exists() and "quantize" in events.read_text()):
+            assert process.poll() is None
+            time.sleep(0.05)
+        yield directory, process
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_killed_toolkit_is_told(at_work: tuple[Path, "subprocess.Popen[bytes]"]) -> None:
+    directory, process = at_work
+    (child,) = [
+        number
+        for number in members(process.pid)
+        if "spawn_main" in (Path("/proc") / number / "cmdline").read_text()
+    ]
+    os.kill(int(child), signal.SIGKILL)
+    assert process.wait(60) == 0
+    fault = contract.read_result(str(directory / "result.json")).fault
+    assert fault is not None and fault["code"] == "out-of-memory"
+    assert "the system killed the toolkit" in fault["message"]
+
+
+def test_stopped_harness_leaves_no_child(at_work: tuple[Path, "subprocess.Popen[bytes]"]) -> None:
+    directory, process = at_work
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 128 + signal.SIGTERM
     while members(process.pid):

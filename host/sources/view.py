@@ -1,5 +1,9 @@
-"""A model as look-ups: who makes a tensor, its shape, its value where that is constant."""
+"""A model as look-ups: who makes a tensor, who reads it, its shape, its value where that is constant.
 
+Whoever walks through a graph shares this view; nobody searches the node list again.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,12 +21,18 @@ _PLAIN = {
 }
 
 
-class Graph:
-    """The outermost graph of a model whose inputs are static."""
+class View:
+    """The look-ups of a model's outermost graph; its inputs are static. It does not follow later changes."""
 
     def __init__(self, proto: ModelProto) -> None:
         graph = infer_shapes(proto, data_prop=True).graph
+        self.nodes: Sequence[NodeProto] = graph.node
+        self.outputs = tuple(value.name for value in graph.output)
         self.makers = {name: node for node in graph.node for name in node.output if name}
+        self.users: dict[str, list[NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self.users.setdefault(name, []).append(node)
         self.constants = {tensor.name: tensor for tensor in graph.initializer}
         for node in graph.node:
             if node.op_type == "Constant" and (kind := _PLAIN.get(node.attribute[0].name)):
@@ -42,6 +52,11 @@ class Graph:
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's dimensions, 0 for one that is not known; () also where nothing is known."""
         return self.shapes.get(name, ())
+
+    def size(self, name: str, axis: int) -> int:
+        """The length of an axis, 0 where it is not known."""
+        shape = self.shape(name)
+        return shape[axis] if axis < len(shape) else 0
 
     def parameter(self, node: NodeProto, index: int, name: str) -> NDArray[Any] | None:
         """What newer opsets take as a constant input and older ones as an attribute; None without either."""
