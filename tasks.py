@@ -31,6 +31,7 @@ ENVIRONMENT_HELP = {
     "variant": HELP["variant"],
     "engine": HELP["engine"],
     "torch-source": "where PyTorch comes from: wheels, cpu-index or pypi; default the first within reach",
+    "wheel": "the vendor's wheel, for a toolkit that no package index has: verified, and kept",
 }
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -136,13 +137,16 @@ def build(
     variant: str = "",
     engine: str = "auto",
     torch_source: str = "",
+    wheel: str = "",
 ) -> None:
     """Build a toolkit's environment now instead of at the first conversion."""
 
     def make(screen: Screen) -> int:
         from host import environments
 
-        return environments.build(toolkit, toolkit_version, python, variant, engine, torch_source, screen)
+        return environments.build(
+            toolkit, toolkit_version, python, variant, engine, torch_source, wheel, screen
+        )
 
     _run(False, make)
 

@@ -61,7 +61,7 @@ def build(
     prefix, variables, folder, imports = ENVIRONMENTS[environment]
     (scratch / folder).mkdir(parents=True, exist_ok=True)
     if zeroed:
-        variables = {**variables, **heap.environment()}
+        variables = {**variables, **heap.ENVIRONMENT}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     run = subprocess.run(
         [*prefix, python, str(Path(__file__).resolve()), "--child", str(scratch)],

@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 from host import engines, plan, staging  # noqa: E402
 from host.engines import local  # noqa: E402
 from host.settings import Settings  # noqa: E402
+from shared import chips  # noqa: E402
 
 BARE = """
 import sys
@@ -116,7 +117,7 @@ def _bare(model: Path, dataset: Path, scratch: Path) -> Callable[[], object]:
     settings = Settings(chips=("rk3588",), model=model, dataset=dataset)
     inputs = scratch / "in"
     inputs.mkdir()
-    staged = staging.stage(settings, True, 19, inputs)
+    staged = staging.stage(settings, True, chips.toolkit("toolkit2"), inputs)
     engine, _ = engines.choose("local")
     environment = plan.make(settings, engine.default_python)[0].environment
     python = str(local.interpreter(environment))

@@ -21,6 +21,7 @@ import numpy
 
 from host import jobs, paths, staging
 from host.settings import Settings
+from images import installer
 from images.toolkit2 import install
 from shared import chips, contract
 from shared.contract import Job, Result
@@ -101,8 +102,8 @@ def main(arguments: Sequence[str]) -> int:
 def environment(version: str, python: str, variant: str, source: str) -> Path:
     """The virtual environment with this PyTorch, made if it is not there."""
     venv = paths.cache() / "benchmarks" / f"{version}-py{python.replace('.', '')}-{variant}-{source}"
-    if not (venv / install.MANIFEST).is_file():
-        install.install(venv, python, version, variant, source)
+    if not (venv / installer.MANIFEST).is_file():
+        installer.install(install.RECIPE, venv, python, version, variant, source)
     return venv
 
 
@@ -125,7 +126,7 @@ def place(case: Case, folder: Path, options: argparse.Namespace) -> None:
     )
     inputs = folder / f"{case.name}.in"
     inputs.mkdir()
-    staged = staging.stage(settings, dtype.quantize, TOOLKIT.max_opset, inputs)
+    staged = staging.stage(settings, dtype.quantize, TOOLKIT, inputs)
     config = {"target_platform": case.chip, **dtype.config, **staged.config}
     if dtype.quantize:
         config["quantized_algorithm"] = case.algorithm

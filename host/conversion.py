@@ -3,7 +3,6 @@
 Everything that converts calls `convert`; what differs between engines, chips and toolkits is data here.
 """
 
-import itertools
 import json
 import math
 import tempfile
@@ -71,11 +70,11 @@ def convert(settings: Settings, engine: Engine, plans: list[Plan], screen: Scree
             if each.chip in stored
         }
         missing = [each for each in plans if each.chip not in outcomes]
-        for environment, group in itertools.groupby(missing, key=lambda each: each.environment):
+        for environment in dict.fromkeys(each.environment for each in missing):
+            group = [each for each in missing if each.environment == environment]
             with jobs.batch() as folder:
-                for outcome in _run(
-                    settings, engine, environment, list(group), _Batch(folder, identity, keys, screen)
-                ):
+                shared = _Batch(folder, identity, keys, screen)
+                for outcome in _run(settings, engine, environment, group, shared):
                     outcomes[outcome.plan.chip] = outcome
     return [outcomes[each.chip] for each in plans]
 
@@ -117,7 +116,7 @@ def _run(
     inputs = batch.folder / "inputs"
     inputs.mkdir()
     quantize = any(each.quantize for each in plans)
-    staged = staging.stage(settings, quantize, chips.toolkit(environment.toolkit).max_opset, inputs)
+    staged = staging.stage(settings, quantize, chips.toolkit(environment.toolkit), inputs)
     for line in staged.notes:
         screen.say(line)
     environments.require(engine, environment, screen)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from host import config, engines, jobs, paths
 from host.console import Screen
+from host.engines import recipe
 from host.engines.protocol import Engine
 from host.plan import Environment, environment_of
 from shared import chips
@@ -13,9 +14,16 @@ from shared.faults import Fault
 
 
 def build(
-    toolkit: str, version: str, python: str, variant: str, engine_name: str, torch_source: str, screen: Screen
+    toolkit: str,
+    version: str,
+    python: str,
+    variant: str,
+    engine_name: str,
+    torch_source: str,
+    wheel: str,
+    screen: Screen,
 ) -> int:
-    """Build one environment; empty names mean the toolkit's defaults."""
+    """Build one environment; empty names mean the toolkit's defaults, no `wheel` the one that is there."""
     made = chips.toolkit(toolkit)
     problems = [
         Fault("bad-option", f"--{name}: {chips.unknown(name, value, list(known))}")
@@ -33,6 +41,8 @@ def build(
     engine, why = engines.choose(engine_name)
     environment = environment_of(made, engine.default_python, version, python, variant)
     screen.say(f"engine {engine.name}: {why}")
+    if wheel:
+        recipe.vendor_wheel(environment, screen.say, Path(wheel))
     started = time.monotonic()
     engine.build(environment, screen.say, torch_source)
     screen.print(f"{environment.image} is ready ({engine.name}, {time.monotonic() - started:.0f} s)")

@@ -18,6 +18,7 @@ from host.quality.reference import normalise, reference_outputs
 from host.settings import Settings
 from host.sources import onnx_model
 from host.sources.onnx_model import OnnxSource, TensorSpec
+from shared.chips import Toolkit
 from shared.faults import Fault
 
 IN = "in"
@@ -66,25 +67,25 @@ class Reference:
     layouts: dict[str, Layout]
 
 
-def stage(settings: Settings, quantize: bool, max_opset: int, folder: Path) -> Staged:
+def stage(settings: Settings, quantize: bool, toolkit: Toolkit, folder: Path) -> Staged:
     """Check the model and the images, and write what the toolkit will read.
 
     Args:
         settings: of the request.
         quantize: whether any job of the request calibrates.
-        max_opset: what the toolkit reads.
+        toolkit: what reads the folder.
         folder: an empty folder that becomes in/.
 
     Raises:
         Fault: model-*, dataset-*, or bad-option when mean and std do not fit the input.
     """
-    source = onnx_model.load(settings.model, max_opset, settings.size)
+    source = onnx_model.load(settings.model, toolkit, settings.size, quantize)
     data = source.proto.SerializeToString(deterministic=True)
     (folder / MODEL).write_bytes(data)
     config = _normalisation(settings, source.inputs)
     warnings: list[str] = []
     if settings.dataset is None:
-        staged = calibration.stage_noise(source.inputs, folder)
+        staged = calibration.stage_noise(source.inputs, folder, toolkit.calibration)
         described: dict[str, Any] = {"noise_seed": noise.SEED, "images": noise.CALIBRATION}
         if quantize:
             warnings.append(
@@ -107,7 +108,7 @@ def stage(settings: Settings, quantize: bool, max_opset: int, folder: Path) -> S
             memory.footprint(source.proto),
         )
         selection = select.select(images, count)
-        staged = calibration.stage(selection, source.inputs[0], settings.resize, folder)
+        staged = calibration.stage(selection, source.inputs[0], settings.resize, folder, toolkit.calibration)
         described = {
             "images": len(selection.calibration),
             "held_out": len(selection.held_out),

@@ -47,17 +47,21 @@ FAULTS: Dict[str, Kind] = {
     # the engine and its environments
     "engine-missing": Kind(4, 503, "Start Docker, or use --engine local on Linux."),
     "engine-lost": Kind(4, 503, "Check that the Docker engine is running (`docker info`), then run again."),
-    "python-missing": Kind(4, 503, "Install Python 3.10, 3.11 or 3.12, or use --engine docker."),
+    "python-missing": Kind(4, 503, "Install the Python that is named above, or use --engine docker."),
+    "compiler-missing": Kind(4, 503, "Install gcc and the C library's headers, or use --engine docker."),
     "environment-missing": Kind(5, 503, "Run `invoke build`."),
     "environment-outdated": Kind(5, 503, "Run `invoke build`."),
     "environment-build": Kind(
         5, 503, "Read the build log named above; `invoke doctor` checks disk and network."
     ),
+    "wheel-missing": Kind(5, 503, "Hand the vendor's wheel over: invoke build --wheel PATH."),
+    "wheel-invalid": Kind(5, 503, "Get the vendor's wheel again."),
     # the vendor toolkit
     "toolkit-refused": Kind(6, 500, "Read the log's last lines above."),
     "toolkit-crashed": Kind(6, 500, "Try another --dtype or --toolkit-version."),
     "toolkit-op": Kind(6, 500, "Replace the operator, or cut the graph before it."),
     "torch-needed": Kind(6, 500, "Use --variant full: this graph needs PyTorch inside the toolkit."),
+    "tensorflow-needed": Kind(6, 500, "Use --variant full: the toolkit needs TensorFlow to quantize."),
     "out-of-memory": Kind(6, 507, "Raise --memory or lower --max-images."),
     "artifact-invalid": Kind(6, 500, "Try another --toolkit-version."),
     # the result

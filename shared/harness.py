@@ -32,6 +32,17 @@ ADDR_NO_RANDOMIZE = 0x0040000
 FINAL = ("timeout", "out-of-memory", "disk-full")
 """Faults after which trying again would end the same way."""
 SETTLED = "RKFORGE_SETTLED"
+FIXED = {
+    "HOME": tempfile.gettempdir(),
+    "LANG": "C.UTF-8",
+    "PYTHONHASHSEED": "0",
+    # children find their modules by this variable only
+    "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+    # a child that dies takes along what it has not written
+    "PYTHONUNBUFFERED": "1",
+    SETTLED: "1",
+}
+"""The environment after `settle`, apart from the toolkit's own variables."""
 
 
 class Retry(NamedTuple):
@@ -46,7 +57,12 @@ class Toolkit(NamedTuple):
 
     module: str
     """Module with `convert(job, directory, enter, save)`, run in the child with the job directory as
-    current directory: exports to `directory`, calls `enter(stage)` as it goes, and `save(**facts)`."""
+    current directory: exports to `directory`, calls `enter(stage)` as it goes, and `save(**facts)`. Once
+    `after` is saved the file is complete: what fails then is a warning that names `after`."""
+    preload: bool
+    """Whether the fork server imports the module, so that children need not. Without, each child is a new
+    process: where the import may start threads, which a fork does not take along, and on Python 3.6, whose
+    fork server does not know how a child ended."""
     environment: Dict[str, str]
     """Variables that must be set before the toolkit's process starts."""
     progress: Callable[[str], Optional[Event]]
@@ -71,11 +87,7 @@ def main(toolkit: Toolkit, argv: List[str]) -> int:
     options = parser.parse_args(argv)
     aslr_off = settle(toolkit, argv)
     signal.signal(signal.SIGTERM, _stop)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([toolkit.module])
-    first = context.Process(target=int)  # the first fork leaves traces in the server's memory
-    first.start()
-    first.join()
+    context = _forkserver(toolkit.module) if toolkit.preload else multiprocessing.get_context("spawn")
     with ThreadPoolExecutor(max(1, options.jobs)) as pool:
         runs = [
             pool.submit(run, toolkit, context, os.path.abspath(job_dir), aslr_off) for job_dir in options.job
@@ -83,6 +95,15 @@ def main(toolkit: Toolkit, argv: List[str]) -> int:
         for done in runs:
             done.result()
     return 0
+
+
+def _forkserver(module: str) -> Any:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([module])
+    first = context.Process(target=int)  # the first fork leaves traces in the server's memory
+    first.start()
+    first.join()
+    return context
 
 
 def _stop(number: int, _frame: Any) -> None:
@@ -107,16 +128,8 @@ def settle(toolkit: Toolkit, argv: List[str]) -> bool:
 def _restart(libc: Any, persona: int, toolkit: Toolkit, argv: List[str]) -> None:
     libc.personality(ctypes.c_ulong(persona | ADDR_NO_RANDOMIZE))
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
-    fixed = {
-        "HOME": tempfile.gettempdir(),
-        "LANG": "C.UTF-8",
-        "PYTHONHASHSEED": "0",
-        # the fork server finds its modules by this variable only
-        "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
-        SETTLED: "1",
-    }
-    command = [sys.executable, "-u", "-m", toolkit.module.split(".")[0], *argv]
-    os.execve(sys.executable, command, {**kept, **fixed, **toolkit.environment})
+    command = [sys.executable, "-m", toolkit.module.split(".")[0], *argv]
+    os.execve(sys.executable, command, {**kept, **FIXED, **toolkit.environment})
 
 
 def run(toolkit: Toolkit, context: Any, job_dir: str, aslr_off: bool) -> None:
@@ -176,9 +189,10 @@ def _attempt(toolkit: Toolkit, context: Any, job_dir: str, job: Job, number: int
     path = os.path.join(directory, "attempt.json")
     report = contract.read_json(path) if os.path.exists(path) else {}
     if fault is None and "finished" not in report:
-        fault = _explain(toolkit, child.exitcode, report.get("error"), watch.text)
-    if fault is not None and "exported" in report:
-        report["warnings"] = ["the simulator failed, the file was not compared: " + fault.message]
+        fault = _explain(toolkit, child.exitcode, report, watch.text)
+    if fault is not None and "after" in report:
+        failed = "%s failed: %s" % (report["after"], fault.message)
+        report["warnings"] = [*report.get("warnings", []), failed]
         fault = None
     if fault is not None:
         return Attempt(None, report, fault)
@@ -195,7 +209,10 @@ def _attempt(toolkit: Toolkit, context: Any, job_dir: str, job: Job, number: int
     return Attempt(artifact, report, None)
 
 
-def _explain(toolkit: Toolkit, exitcode: int, error: Optional[str], log: str) -> Fault:
+def _explain(toolkit: Toolkit, exitcode: int, report: Dict[str, Any], log: str) -> Fault:
+    if "fault" in report:
+        return Fault.from_json(report["fault"])
+    error: Optional[str] = report.get("error")
     known = toolkit.classify(log, error)
     if known is not None:
         return known
@@ -233,12 +250,14 @@ def _child(module: str, job_dir: str, job: Job, number: int) -> None:
 
     def save(**what: Any) -> None:
         report.update(what)
-        contract.write_json(os.path.join(directory, "attempt.json"), report)
+        contract.write_json(os.path.join(job_dir, directory, "attempt.json"), report)
 
     try:
         __import__(module, fromlist=["convert"]).convert(job, directory, enter, save)
         enter("")
         save(finished=True, durations_s=times)
+    except Fault as fault:
+        save(fault=fault.to_json())
     except BaseException as error:
         traceback.print_exc()
         save(error=_last_line(error))

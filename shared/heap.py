@@ -11,28 +11,18 @@ import ctypes
 import os
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Iterator
 
 TUNABLE = "glibc.malloc.tcache_count=0"
 M_PERTURB = -6
 # new memory is filled with the complement of this byte
 PERTURB_TO_ZERO = 0xFF
-
-
-def environment(inherited: str = "") -> Dict[str, str]:
-    """The variables to set before a process in which `zeroed` shall work.
-
-    Args:
-        inherited: the value of GLIBC_TUNABLES that the process would get otherwise.
-    """
-    kept = [
-        part for part in inherited.split(":") if part and not part.startswith("glibc.malloc.tcache_count=")
-    ]
-    return {"GLIBC_TUNABLES": ":".join([*kept, TUNABLE])}
+ENVIRONMENT = {"GLIBC_TUNABLES": TUNABLE}
+"""The variables to set before a process in which `zeroed` shall work."""
 
 
 def ready() -> bool:
-    """Whether this process was started with `environment()`, on a C library that has mallopt."""
+    """Whether this process was started with `ENVIRONMENT`, on a C library that has mallopt."""
     tunables = os.environ.get("GLIBC_TUNABLES", "").split(":")
     return TUNABLE in tunables and hasattr(ctypes.CDLL(None), "mallopt")
 

@@ -1,6 +1,7 @@
 """A toolkit that fails on command: what the harness is tested with.
 
 `python -m tests.clockwork [--jobs N] JOB_DIR ...`; a job's config says what goes wrong: {"do": "abort"}.
+Runs on Python 3.6, as the harness does.
 """
 
 import hashlib
@@ -9,15 +10,16 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Dict, Optional
 
 from shared import harness
 from shared.contract import Artifact, Event, Job
 from shared.faults import Fault
 
 HOARD_BYTES = 300 << 20
+PRELOAD = "CLOCKWORK_PRELOAD"
+IMPORTED_IN = os.getpid()
 TRACEBACK = """Traceback (most recent call last):
   File "vendor.py", line 1, in build
 ValueError: the real cause
@@ -29,7 +31,7 @@ Save = Callable[..., None]
 
 def convert(job: Job, directory: str, enter: Enter, save: Save) -> None:
     """Do what the job's config says, then export a file as a toolkit would."""
-    save(environment={"clockwork": "1"})
+    save(environment={"clockwork": "1", "imported_in_child": os.getpid() == IMPORTED_IN})
     enter("load")
     before = BEFORE.get(job.config["do"])
     if before:
@@ -37,12 +39,16 @@ def convert(job: Job, directory: str, enter: Enter, save: Save) -> None:
     enter("build")
     if job.config["do"] != "nothing":
         (Path(directory) / job.artifact).write_text(job.chip)
-    save(exported=True)
     enter("check")
+    save(after="the simulator")
     if job.config["do"] == "abort late":
         os.abort()
     (Path(directory) / "simulated.0.npy").touch()
     save(simulated=["simulated.0.npy"])
+
+
+def _blame(_job: Job) -> None:
+    raise Fault("bad-option", "it is the user's", "Mend it.")
 
 
 def _refuse(_job: Job) -> None:
@@ -73,7 +79,7 @@ def _count(_job: Job) -> None:
     sys.stderr.write("\n")
 
 
-BEFORE: dict[str, Callable[[Job], Any]] = {
+BEFORE: Dict[str, Callable[[Job], Any]] = {
     "abort": lambda _: os.abort(),
     "segfault": lambda _: os.kill(os.getpid(), signal.SIGSEGV),
     "killed": lambda _: os.kill(os.getpid(), signal.SIGKILL),
@@ -82,6 +88,7 @@ BEFORE: dict[str, Callable[[Job], Any]] = {
     "hang": lambda _: time.sleep(60),
     "hoard": _hoard,
     "refuse": _refuse,
+    "blame": _blame,
     "need rule": _need_rule,
     "never content": _never_content,
     "count": _count,
@@ -99,12 +106,12 @@ def verify(job: Job, path: str) -> Artifact:
     return Artifact(job.artifact, len(data), hashlib.sha256(data).hexdigest(), None, 0, job.chip, "1")
 
 
-def progress(line: str) -> Event | None:
+def progress(line: str) -> Optional[Event]:
     found = re.match(r"count (\d+)/(\d+)", line)
     return Event(0.0, "quantize", "tensors", int(found[1]), int(found[2])) if found else None
 
 
-def retry(job: Job, log: str) -> harness.Retry | None:
+def retry(job: Job, log: str) -> Optional[harness.Retry]:
     if "try rules=bad" in log and "bad" not in job.config.get("rules", []):
         return harness.Retry("rule bad failed", {"rules": ["bad"]})
     return None
@@ -112,6 +119,7 @@ def retry(job: Job, log: str) -> harness.Retry | None:
 
 TOOLKIT = harness.Toolkit(
     module="tests.clockwork",
+    preload=os.environ.get(PRELOAD) != "no",
     environment={},
     progress=progress,
     retry=retry,

@@ -61,6 +61,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.skip(reason="left out: no Docker engine answers here"))
 
 
+def require_python(version: str) -> str:
+    """An interpreter of an old Python ("3.6"); without one the test is left out, or in CI fails."""
+    from host.engines.local import find_python
+
+    found = find_python(version)
+    if found is None:
+        assert not IN_CI, f"no Python {version} here"
+        pytest.skip(f"left out: no Python {version} here")
+    return found
+
+
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache for this session's results; the environments in it are the user's own."""

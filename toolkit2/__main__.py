@@ -6,7 +6,7 @@ from shared import harness, heap
 from toolkit2 import artifact, logs
 
 ENVIRONMENT = {
-    **heap.environment(),
+    **heap.ENVIRONMENT,
     # one thread, so that sums round alike everywhere; calibration uses one anyway
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -18,6 +18,7 @@ ENVIRONMENT = {
 
 TOOLKIT = harness.Toolkit(
     module="toolkit2.convert",
+    preload=True,
     environment=ENVIRONMENT,
     progress=logs.progress,
     retry=logs.retry,

@@ -1,4 +1,4 @@
-"""One conversion with rknn-toolkit2: config, load, build, export, simulate.
+"""One conversion with rknn-toolkit2: config, load, build, export, simulate, analyse.
 
 The only module that imports the vendor's code. Return codes are checked everywhere: some failures
 raise, some return -1, and `export_rknn` after a failed build would write an older model.
@@ -17,6 +17,7 @@ from rknn.api.rknn_compiler import RKNNCompiler
 
 from shared import heap
 from shared.contract import Job
+from toolkit2.analysis import analyse
 
 # the compiler leaves bytes of its output unset: without this they are leftovers of this machine's memory
 RKNNCompiler.build = heap.zero_during(RKNNCompiler.build)
@@ -41,10 +42,15 @@ def convert(job: Job, directory: str, enter: Callable[[str], None], save: Callab
             _refuse_touched_torch()
         enter("write")
         _check("export_rknn", rknn.export_rknn(os.path.join(directory, job.artifact)))
-        save(exported=True)
+        save(after="the clean-up")
         if job.heldout:
             enter("check")
+            save(after="the simulator")
             save(simulated=simulate(rknn, job, directory))
+        if job.analysis:
+            enter("check")
+            save(after="the error analysis")
+            save(documents=analyse(rknn, job, directory))
     finally:
         rknn.release()
 

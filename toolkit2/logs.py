@@ -5,9 +5,9 @@ taken from runs of versions 2.2.0 to 2.5.0; see docs/measurements/log-lines.md.
 """
 
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
 
+from shared import causes
+from shared.causes import Cause
 from shared.contract import Event, Job
 from shared.faults import Fault
 from shared.harness import Retry
@@ -17,16 +17,6 @@ QUANTIZING = re.compile(r"^I (Quantizating|MmseQuant)[^/]*?(\d+)/(\d+)")
 BUILDING = re.compile(r"^I rknn building \.\.\.")
 CLOCK = re.compile(r"\[\d\d:\d\d:\d\d\.\d+\] ")
 DISABLE_RULES = re.compile(r"disable_rules=\[([^\]]+)\]")
-
-
-class Cause(NamedTuple):
-    """A pattern of the log and the fault it stands for; `{0}` in the message is the pattern's first group."""
-
-    pattern: str
-    code: str
-    message: str
-    silent: bool = False
-    """The toolkit prints this and still returns success: the file it leaves is useless."""
 
 
 CAUSES = (
@@ -107,24 +97,15 @@ def retry(job: Job, log: str) -> Retry | None:
 
 def classify(log: str, error: str | None) -> Fault | None:
     """The fault that the log of a failed attempt stands for, if a known pattern tells."""
-    return _first(CAUSES, log + "\n" + (error or ""))
+    return causes.first(CAUSES, log + "\n" + (error or ""))
 
 
 def hidden(log: str) -> Fault | None:
     """The fault that a build's log tells although the toolkit called it a success."""
-    return _first((cause for cause in CAUSES if cause.silent), log)
+    return causes.first((cause for cause in CAUSES if cause.silent), log)
 
 
 def warnings(log: str) -> list[str]:
     """Distinct error and warning lines of a build that the toolkit called successful, without their times."""
     lines = [CLOCK.sub("", COLOUR.sub("", line)).strip() for line in log.splitlines()]
     return list(dict.fromkeys(line for line in lines if WARNINGS.match(line)))
-
-
-def _first(causes: Iterable[Cause], log: str) -> Fault | None:
-    text = COLOUR.sub("", log)
-    for cause in causes:
-        found = re.search(cause.pattern, text)
-        if found:
-            return Fault(cause.code, cause.message.format(*found.groups()))
-    return None

@@ -1,12 +1,13 @@
 """Writes what the toolkit reads: one file per calibration input, their list, and the held-out inputs.
 
-Images are resized here and written as BMP: rknn-toolkit2 reads them back to exactly this array (red first
-unless `quant_img_RGB2BGR` is set), the same bytes come out every time, and nothing is spent on compressing
-files that live for one build.
+Images are resized here and written without loss in the format that the table names for the toolkit:
+rknn-toolkit2 reads BMP back to exactly this array (red first unless `quant_img_RGB2BGR` is set), rknn-toolkit
+documents PNG. The same bytes come out every time, and nothing is spent on compressing files that live for one
+build.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,11 @@ LIST = "calibration.txt"
 FILES = "calibration"
 
 Array = NDArray[Any]
+Formats = Mapping[str, str]
+"""How calibration files are written: "images" -> their extension, "arrays" -> a key of ORDERS."""
+
+ORDERS: dict[str, tuple[int, ...]] = {"nchw": (0, 1, 2, 3), "nhwc": (0, 2, 3, 1)}
+"""The axes of an input of four dimensions, as they follow each other in a file; others stay as they are."""
 
 
 class Input(Protocol):
@@ -50,7 +56,7 @@ class Staged(NamedTuple):
     held_out: tuple[Path, ...]
 
 
-def stage(selection: Selection, model_input: Input, resize: str, folder: Path) -> Staged:
+def stage(selection: Selection, model_input: Input, resize: str, folder: Path, formats: Formats) -> Staged:
     """Stage a dataset for a model with one input.
 
     Args:
@@ -58,11 +64,12 @@ def stage(selection: Selection, model_input: Input, resize: str, folder: Path) -
         model_input: (1, 1 or 3, height, width) for image files.
         resize: a key of `images.RESIZES`.
         folder: exists.
+        formats: of the toolkit's calibration files.
 
     Raises:
         Fault: dataset-invalid, which names every file that cannot be used.
     """
-    read, write, check = _handling(selection, model_input, resize)
+    read, write, check = _handling(selection, model_input, resize, formats)
     used = list(dict.fromkeys((*selection.calibration, *selection.held_out)))
     stems = {path: folder / FILES / f"{index:05d}" for index, path in enumerate(selection.calibration)}
     written: dict[Path, Path] = {}
@@ -87,13 +94,13 @@ def stage(selection: Selection, model_input: Input, resize: str, folder: Path) -
     return Staged(_write_list(folder, rows), (_write_held_out(folder, 0, samples),))
 
 
-def stage_noise(inputs: Sequence[Input], folder: Path) -> Staged:
+def stage_noise(inputs: Sequence[Input], folder: Path, formats: Formats) -> Staged:
     """Stage noise for a model with any number of inputs."""
     (folder / FILES).mkdir(exist_ok=True)
     columns, held_out = [], []
     for number, each in enumerate(inputs):
         size = image_size(each.shape)
-        write = _write_image if size else _write_array
+        write = partial(_write_image if size else _write_array, formats=formats)
         samples = _noise(each, size)
         held_out.append(_write_held_out(folder, number, samples[CALIBRATION:]))
         stems = [folder / FILES / f"{number}-{row:05d}" for row in range(CALIBRATION)]
@@ -109,7 +116,7 @@ class _Handling(NamedTuple):
     check: Callable[[Path], object]
 
 
-def _handling(selection: Selection, model_input: Input, resize: str) -> _Handling:
+def _handling(selection: Selection, model_input: Input, resize: str, formats: Formats) -> _Handling:
     files = (*selection.calibration, *selection.held_out, *selection.dropped)
     arrays = [path for path in files if path.suffix.lower() == ARRAY]
     if arrays and len(arrays) < len(files):
@@ -120,7 +127,7 @@ def _handling(selection: Selection, model_input: Input, resize: str) -> _Handlin
         )
     if arrays:
         read = partial(_read_array, model_input=model_input)
-        return _Handling(read, _write_array, read)
+        return _Handling(read, partial(_write_array, formats=formats), read)
     size = image_size(model_input.shape)
     if size is None:
         shape = "x".join(map(str, model_input.shape))
@@ -130,7 +137,8 @@ def _handling(selection: Selection, model_input: Input, resize: str) -> _Handlin
             f"Give a dataset of {ARRAY} files of shape {shape}, or export the model with a channels-first "
             "image input of batch 1.",
         )
-    return _Handling(partial(read_image, size=size, resize=resize), _write_image, check_header)
+    read = partial(read_image, size=size, resize=resize)
+    return _Handling(read, partial(_write_image, formats=formats), check_header)
 
 
 def _reason(step: Callable[[Path], object]) -> Callable[[Path], str]:
@@ -174,14 +182,16 @@ def _dtype(model_input: Input) -> str:
     return "float32" if model_input.dtype.startswith("float") else model_input.dtype
 
 
-def _write_image(stem: Path, sample: Array) -> Path:
-    path = stem.with_suffix(".bmp")
-    Image.fromarray(sample[..., 0] if sample.shape[-1] == 1 else sample).save(path)
+def _write_image(stem: Path, sample: Array, formats: Formats) -> Path:
+    path = stem.with_suffix(f".{formats['images']}")
+    Image.fromarray(sample[..., 0] if sample.shape[-1] == 1 else sample).save(path, compress_level=0)
     return path
 
 
-def _write_array(stem: Path, sample: Array) -> Path:
+def _write_array(stem: Path, sample: Array, formats: Formats) -> Path:
     path = stem.with_suffix(ARRAY)
+    if sample.ndim == 4:
+        sample = np.ascontiguousarray(sample.transpose(ORDERS[formats["arrays"]]))
     np.save(path, sample)
     return path
 

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +15,8 @@ from docker.types import Mount
 from requests.exceptions import RequestException
 
 from host import paths
-from host.engines import recipe
+from host.engines import dockerfile, pytorch, recipe
+from host.engines.dockerfile import FOREIGN, first_line
 from host.engines.protocol import Limits, Running, Say
 from host.plan import Environment
 from shared.chips import Toolkit
@@ -25,8 +25,6 @@ from shared.faults import Fault
 
 JOBS = "/jobs"
 LABEL = "rkforge.run"
-FOREIGN = None if platform.machine() in ("x86_64", "AMD64") else "linux/amd64"
-"""What to ask of the engine on other machines: the locks are verified for x86_64 only."""
 HARNESS_BYTES = 1 << 30
 """Memory of the container beyond its jobs': the harness, the imported toolkit, and /tmp."""
 REASONS = {
@@ -43,7 +41,7 @@ def _reached() -> Iterator[None]:
     try:
         yield
     except LOST as error:
-        raise Fault("engine-lost", f"the Docker engine failed or is gone ({_first_line(error)})") from None
+        raise Fault("engine-lost", f"the Docker engine failed or is gone ({first_line(error)})") from None
 
 
 class DockerEngine:
@@ -60,7 +58,7 @@ class DockerEngine:
             self._client = docker.from_env()
             self._client.ping()
         except LOST as error:
-            reason = next((text for sign, text in REASONS.items() if sign in str(error)), _first_line(error))
+            reason = next((text for sign, text in REASONS.items() if sign in str(error)), first_line(error))
             raise Fault("engine-missing", f"no Docker engine answers ({reason})") from None
 
     def default_python(self, toolkit: Toolkit) -> str:
@@ -89,45 +87,10 @@ class DockerEngine:
 
     @_reached()
     def build(self, environment: Environment, say: Say, torch_source: str = "") -> None:
-        """Build the image with the docker command: the SDK has the classic builder only."""
-        base = f"python:{environment.python}-slim-bookworm"
-        source = recipe.torch_source(environment, torch_source)
-        log = paths.cache() / "builds" / f"{environment.toolkit}-{environment.tag}.log"
-        say(f"building {environment.image} (PyTorch from {source}); log: {log}")
-        arguments = {
-            "PYTHON_BASE": base,
-            "TOOLKIT_VERSION": environment.version,
-            "VARIANT": environment.variant,
-            "TORCH_SOURCE": source,
-            "SOURCE": recipe.code_digest(environment),
-            "CONTRACT": str(CONTRACT),
-        }
-        command = [
-            "docker",
-            "build",
-            "--file",
-            f"images/{environment.toolkit}/Dockerfile",
-            "--tag",
-            environment.image,
-        ]
-        for name, value in arguments.items():
-            command += ["--build-arg", f"{name}={value}"]
-        command += ["--label", f"rkforge.base={base}@{self._base_digest(base)}"]
-        command += ["--platform", FOREIGN] if FOREIGN else []
-        command += ["."]
-        try:
-            built = recipe.build(command, log, say, _builder())
-        except FileNotFoundError:
-            raise Fault(
-                "environment-build", "building an image needs the docker command", "Install Docker's CLI."
-            ) from None
-        if not built:
-            raise Fault(
-                "environment-build",
-                f"could not build {environment.image}",
-                log=str(log),
-                log_tail=recipe.tail(log),
-            )
+        """Build the image, after making sure of what it needs from elsewhere."""
+        recipe.vendor_wheel(environment, say)
+        source = pytorch.source(environment, torch_source)
+        dockerfile.build(self._client, environment, source, say)
 
     @_reached()
     def provenance(self, environment: Environment) -> dict[str, Any]:
@@ -211,25 +174,9 @@ class DockerEngine:
         except ImageNotFound:
             return None
 
-    def _base_digest(self, base: str) -> str:
-        """The registry digest of a base image, pulled if need be; its local id when it has none."""
-        try:
-            image = self._client.images.get(base)
-        except ImageNotFound:
-            try:
-                image = self._client.images.pull(base, platform=FOREIGN)
-            except APIError as error:
-                raise Fault(
-                    "environment-build",
-                    f"cannot pull the base image {base} ({_first_line(error)})",
-                    "Check the network and the registry, or load the image by hand.",
-                ) from None
-        digests = image.attrs.get("RepoDigests") or []
-        return str(digests[0].partition("@")[2] if digests else image.id)
-
     def _run(self, environment: Environment, options: dict[str, Any]) -> Container:
         """Start with the profile that allows fixed addresses; without it where the engine refuses it."""
-        profile = (paths.ROOT / "images" / environment.toolkit / "seccomp.json").read_text(encoding="utf-8")
+        profile = (paths.ROOT / "images" / "seccomp.json").read_text(encoding="utf-8")
         secured = ["no-new-privileges", f"seccomp={profile}"]
         run: Callable[..., Container] = self._client.containers.run
         try:
@@ -262,13 +209,3 @@ def _user() -> str:
     if platform.system() == "Linux":
         return f"{os.getuid()}:{os.getgid()}"
     return "1000:1000"
-
-
-def _builder() -> dict[str, str]:
-    """BuildKit where the client has buildx; a newer client without it stops unless told otherwise."""
-    found = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode == 0
-    return {**os.environ, "DOCKER_BUILDKIT": "1" if found else "0"}
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

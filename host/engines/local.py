@@ -16,13 +16,15 @@ import filelock
 import uv
 
 from host import paths
-from host.engines import recipe
+from host.engines import pytorch, recipe
 from host.engines.protocol import Limits, Running, Say
 from host.plan import Environment
+from shared import chips
 from shared.chips import Toolkit
 from shared.faults import Fault
 
 PATIENCE_S = 5
+COMPILERS = ("gcc", "cc")
 
 
 class LocalEngine:
@@ -51,18 +53,25 @@ class LocalEngine:
         with filelock.FileLock(venv.with_name(venv.name + ".lock")):
             if self.ready(environment):
                 return
-            source = recipe.torch_source(environment, torch_source)
+            recipe.vendor_wheel(environment, say)
+            _compiler(environment)
+            source = pytorch.source(environment, torch_source)
+            origin = f" (PyTorch from {source})" if source else ""
             log = venv.with_name(venv.name + ".log")
-            say(f"installing {environment.toolkit} {environment.tag} (PyTorch from {source}); log: {log}")
+            say(f"installing {environment.toolkit} {environment.tag}{origin}; log: {log}")
             python = find_python(environment.python)
-            command = [sys.executable, str(recipe.install(environment.toolkit).__file__), str(venv)]
+            command = [sys.executable, "-m", f"images.{environment.toolkit}.install", str(venv)]
             command += ["--python", python or environment.python, "--version", environment.version]
             command += ["--variant", environment.variant, "--torch-source", source]
             if recipe.build(command, log, say):
                 return
             shutil.rmtree(venv, ignore_errors=True)
-            code = "environment-build" if python else "python-missing"
-            raise Fault(code, f"could not install {environment.tag}", log=str(log), log_tail=recipe.tail(log))
+            message, tail = f"could not install {environment.tag}", recipe.tail(log)
+            if python:
+                raise Fault("environment-build", message, log=str(log), log_tail=tail)
+            pythons = " or ".join(chips.toolkit(environment.toolkit).pythons)
+            hint = f"Install Python {pythons}, or use --engine docker."
+            raise Fault("python-missing", f"{message}: no Python {environment.python}", hint, str(log), tail)
 
     def provenance(self, environment: Environment) -> dict[str, Any]:
         """What install.py wrote down: interpreter, torch source, lock hashes, packages."""
@@ -116,13 +125,32 @@ def find_python(version: str) -> str | None:
     """The path of an interpreter of that version ("3.11") on this machine, this one first, or None."""
     if version == f"{sys.version_info.major}.{sys.version_info.minor}":
         return sys.executable
+    # pyenv's shims of the versions that are not switched on fail, and uv stops at the first that does
+    places = [*_pyenv(version), os.environ.get("PATH", os.defpath)]
     done = subprocess.run(
         [uv.find_uv_bin(), "python", "find", "--no-python-downloads", "--system", version],
+        env={**os.environ, "PATH": os.pathsep.join(places)},
         capture_output=True,
         text=True,
         check=False,
     )
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _pyenv(version: str) -> list[str]:
+    """The bin folders of that version's interpreters in pyenv, if it is there."""
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    return [str(path) for path in root.glob(f"versions/{version}.*/bin")]
+
+
+def _compiler(environment: Environment) -> None:
+    """Fault compiler-missing where packages are built from source and nothing can."""
+    if recipe.of(environment.toolkit).compiles and not any(map(shutil.which, COMPILERS)):
+        raise Fault(
+            "compiler-missing",
+            f"some packages of {environment.toolkit} {environment.tag} exist as C source only, "
+            f"and there is no {' or '.join(COMPILERS)}",
+        )
 
 
 def folder() -> Path:

@@ -18,9 +18,9 @@ from host.decoding.contract import Decode
 from host.decoding.decoder import Detections, decode, sigmoid
 from host.graph.proof import distance
 from host.graph.readings import readings, surface
-from host.graph.view import View
 from host.graph.walk import ends
 from host.sources.trial import random_inputs, run
+from host.sources.view import View
 
 Array = NDArray[np.float32]
 

@@ -16,7 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from host.graph.view import View, attribute
+from host.sources.view import View, attribute
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def layouts(proto: ModelProto, wanted: Callable[[tuple[Group, ...]], bool]) -> d
 
 
 class _Graph(View):
-    """A model's view, and the groups of its tensors along an axis."""
+    """A model as look-ups, the groups of a tensor along an axis among them."""
 
     def __init__(self, proto: ModelProto) -> None:
         super().__init__(proto)
@@ -79,7 +79,7 @@ class _Graph(View):
         rank = len(self.shapes[node.output[0]])
         parts = []
         for source in node.input:
-            own_axis = axis - rank + len(self.shapes.get(source, ()))
+            own_axis = axis - rank + len(self.shape(source))
             groups = self.groups(source, own_axis) if own_axis >= 0 else ()
             whole = Group(0, size, all(group.unit for group in groups) and bool(groups))
             parts.append(groups if groups and groups[-1].stop == size else (whole,))
@@ -144,7 +144,7 @@ def _transpose(graph: _Graph, node: NodeProto, name: str, axis: int) -> tuple[Gr
 
 def _reshape(graph: _Graph, node: NodeProto, name: str, axis: int) -> tuple[Group, ...] | None:
     """An axis survives a reshape when its length and the number of elements before it stay the same."""
-    before, after = graph.shapes.get(node.input[0], ()), graph.shapes[name]
+    before, after = graph.shape(node.input[0]), graph.shapes[name]
     for own_axis, length in enumerate(before):
         if length == after[axis] and 0 != prod(before[:own_axis]) == prod(after[:axis]):
             return graph.groups(node.input[0], own_axis)

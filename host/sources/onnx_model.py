@@ -18,6 +18,7 @@ from host.sources.opset import lower_opset, opset_of
 from host.sources.recognise import not_onnx, refuse_other_formats, require_file
 from host.sources.shapes import fix_shapes
 from host.sources.weights import refuse_broken_weights
+from shared.chips import Toolkit
 from shared.faults import Fault
 
 _MAX_BYTES = 2**31 - 1  # protobuf's limit for one message
@@ -49,13 +50,16 @@ class OnnxSource:
     external_files: tuple[Path, ...]
 
 
-def load(path: Path, max_opset: int, size: tuple[int, int] | None = None) -> OnnxSource:
+def load(
+    path: Path, toolkit: Toolkit, size: tuple[int, int] | None = None, quantize: bool = False
+) -> OnnxSource:
     """Read and check an ONNX model, whatever its extension, and make its inputs static.
 
     Args:
         path: the model file; external data lies beside it.
-        max_opset: the newest opset that the toolkit reads (19 for toolkit2).
+        toolkit: what will convert it.
         size: width and height for an input that leaves them open.
+        quantize: whether it will be quantized; toolkits take less then.
 
     Raises:
         Fault: any of the model-* codes.
@@ -70,8 +74,8 @@ def load(path: Path, max_opset: int, size: tuple[int, int] | None = None) -> Onn
     _check(proto, path)
     refuse_interface(proto)
     refuse_broken_weights(proto)
-    notes = (*fix_shapes(proto, size), *lower_opset(proto, max_opset))
-    refuse_operators(proto)
+    notes = (*fix_shapes(proto, size), *lower_opset(proto, toolkit.max_opset, toolkit.max_ir_version))
+    refuse_operators(proto, toolkit, quantize)
     return OnnxSource(
         proto=proto,
         opset=opset_of(proto),

@@ -1,31 +1,18 @@
 """What the toolkit cannot convert, known before it is started.
 
-The vendor accepts some operators without an NPU lowering and reports success, and aborts the whole process on
-some element types, so both are refused here by name.
+The vendor accepts some operators without an NPU lowering and reports success, aborts the whole process on
+others, or gives up with words about its own insides. Which ones, the table tells of each toolkit.
 """
 
 from collections.abc import Iterator
 
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import GraphProto, ModelProto, NodeProto
 
 from host.sources.interface import graph_inputs
+from host.sources.limits import LIMITS
+from host.sources.view import View, at
+from shared.chips import Toolkit
 from shared.faults import Fault
-
-# Why -> operators. Found with rknn-toolkit2 2.5.0 on rk3588, one graph per operator: the first line's build
-# returns 0 with "No lowering found for ...", the others' ends in an exception or cannot be static.
-_REASONS = {
-    "it has no NPU lowering": """
-        Acos Acosh Asin Asinh Atan Atanh BitwiseAnd BitwiseNot Ceil Celu CenterCropPad Col2Im Cosh DFT Det
-        GlobalLpPool GroupNormalization IsInf IsNaN LpPool MatMulInteger Mean MeanVarianceNormalization Mish
-        RNN ReduceL1 ReduceLogSum ReduceProd ReduceSumSquare STFT ScatterElements Selu Shrink Sign Sinh
-        Softsign Tan Trilu Xor""",
-    "the toolkit cannot build it": "DeformConv DynamicQuantizeLinear QLinearConv",
-    "the size of its output depends on the data": "Compress NonMaxSuppression NonZero Unique",
-    "control flow cannot be compiled": "If Loop Scan",
-    "it draws random numbers": """
-        Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike""",
-}
-REFUSED = {operator: reason for reason, operators in _REASONS.items() for operator in operators.split()}
 
 # depend on shapes alone, so that the toolkit folds them away once the inputs are static
 _SHAPE_ONLY = ("Shape", "Size")
@@ -35,24 +22,28 @@ def refuse_custom_operators(proto: ModelProto) -> None:
     """Refuse operators outside the ONNX standard. Raises Fault model-op."""
     for node in _nodes(proto.graph):
         if node.domain not in ("", "ai.onnx"):
-            raise Fault("model-op", f"Operator {node.op_type}{_at(node)} is custom (domain {node.domain}).")
+            raise Fault("model-op", f"Operator {node.op_type}{at(node)} is custom (domain {node.domain}).")
 
 
-def refuse_operators(proto: ModelProto) -> None:
+def refuse_operators(proto: ModelProto, toolkit: Toolkit, quantize: bool) -> None:
     """Refuse operators that the toolkit cannot convert, unless they only compute on constants and shapes.
 
     Raises:
         Fault: model-op.
     """
+    refused = {name: reason for reason, names in toolkit.unsupported_ops.items() for name in names}
+    limits = [LIMITS[name] for name in toolkit.limits if quantize or not LIMITS[name].quantized_only]
+    graph = View(proto)
     computed = {value.name for value in graph_inputs(proto)}
     for node in proto.graph.node:
         if node.op_type in _SHAPE_ONLY or computed.isdisjoint(_reads(node)):
             continue
         computed.update(filter(None, node.output))
-        if node.op_type in REFUSED:
-            raise Fault("model-op", f"Operator {node.op_type}{_at(node)}: {REFUSED[node.op_type]}.")
-        if node.op_type == "Cast" and any(attribute.i == TensorProto.UINT8 for attribute in node.attribute):
-            raise Fault("model-op", f"Operator Cast{_at(node)} makes uint8: the toolkit aborts on it.")
+        if node.op_type in refused:
+            raise Fault("model-op", f"Operator {node.op_type}{at(node)}: {refused[node.op_type]}.")
+        for limit in limits:
+            if node.op_type in limit.operators and limit.exceeds(node, graph):
+                raise Fault("model-op", f"Operator {node.op_type}{at(node)} {limit.reason}.", limit.cure)
 
 
 def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
@@ -70,8 +61,3 @@ def _reads(node: NodeProto) -> set[str]:
     """The tensors a node uses, those that its inner graphs take from outside included."""
     inner = (name for graph in _inner_graphs(node) for child in graph.node for name in _reads(child))
     return {*node.input, *inner}
-
-
-def _at(node: NodeProto) -> str:
-    name = node.name or next(iter(node.output), "")
-    return f" at {name!r}" if name else ""

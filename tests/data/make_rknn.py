@@ -60,5 +60,5 @@ def main(out: Path, suffix: str, jobs: list[str]) -> None:
 
 if __name__ == "__main__":
     if not heap.ready():
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **heap.environment()})
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **heap.ENVIRONMENT})
     main(Path(sys.argv[1]), sys.argv[2], sys.argv[3:])

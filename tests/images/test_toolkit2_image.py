@@ -23,7 +23,7 @@ from testcontainers.core.container import DockerContainer
 pytestmark = pytest.mark.docker
 
 TOOLKIT = chips.toolkit("toolkit2")
-PROFILE = Path(__file__).parents[2] / "images" / "toolkit2" / "seccomp.json"
+PROFILE = Path(__file__).parents[2] / "images" / "seccomp.json"
 SEALED: dict[str, Any] = {
     "network_mode": "none",
     "read_only": True,

@@ -8,7 +8,8 @@ from PIL import Image
 from host.calibration.images import ImageSize, read_image
 from host.calibration.listing import find_images
 from host.calibration.select import select
-from host.calibration.staging import Staged, stage, stage_noise
+from host.calibration.staging import ORDERS, Formats, Staged, stage, stage_noise
+from shared import chips
 from shared.faults import Fault
 
 
@@ -19,6 +20,7 @@ class Input(NamedTuple):
 
 
 PHOTO = Input("images", (1, 3, 32, 64), "float32")
+TOOLKIT2 = chips.toolkit("toolkit2")
 
 
 @pytest.fixture
@@ -31,9 +33,15 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def run(dataset: Path, folder: Path, model_input: Input = PHOTO, count: int = 100) -> Staged:
+def run(
+    dataset: Path,
+    folder: Path,
+    model_input: Input = PHOTO,
+    count: int = 100,
+    formats: Formats = TOOLKIT2.calibration,
+) -> Staged:
     folder.mkdir()
-    return stage(select(find_images(dataset), count), model_input, "letterbox", folder)
+    return stage(select(find_images(dataset), count), model_input, "letterbox", folder, formats)
 
 
 def rows(staged: Staged) -> list[list[Path]]:
@@ -41,11 +49,15 @@ def rows(staged: Staged) -> list[list[Path]]:
     return [[staged.calibration.parent / name for name in line.split(" ")] for line in lines]
 
 
-def test_staged_files_hold_exactly_the_resized_images(photos: Path, tmp_path: Path) -> None:
-    staged = run(photos, tmp_path / "job", count=5)
+@pytest.mark.parametrize("toolkit", chips.toolkits().values(), ids=lambda toolkit: str(toolkit.name))
+def test_staged_files_hold_exactly_the_resized_images(
+    photos: Path, tmp_path: Path, toolkit: chips.Toolkit
+) -> None:
+    staged = run(photos, tmp_path / "job", count=5, formats=toolkit.calibration)
     chosen = select(find_images(photos), 5)
     size = ImageSize(64, 32, 3)
     for (file,), source in zip(rows(staged), chosen.calibration, strict=True):
+        assert Image.open(file).format == toolkit.calibration["images"].upper()
         assert (np.asarray(Image.open(file)) == read_image(source, size, "letterbox")).all()
     held_out = np.load(staged.held_out[0])
     assert held_out.shape == (2, 32, 64, 3) and held_out.dtype == np.uint8
@@ -99,6 +111,26 @@ def test_arrays_of_the_inputs_shape(tmp_path: Path) -> None:
     assert (held_out[0] == values[3].astype(np.float32)).all()
 
 
+def test_arrays_follow_the_order_of_the_toolkits_files(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(6, 1, 5, 20, 8)).astype(np.float32)
+    (tmp_path / "arrays").mkdir()
+    for index, value in enumerate(values):
+        np.save(tmp_path / "arrays" / f"{index}.npy", value)
+    for name, expected in (("nchw", values), ("nhwc", values.transpose(0, 1, 3, 4, 2))):
+        formats = {"images": "png", "arrays": name}
+        staged = run(tmp_path / "arrays", tmp_path / name, Input("x", (1, 5, 20, 8), "float32"), 5, formats)
+        ((file,), *_) = rows(staged)
+        np.testing.assert_array_equal(np.load(file), expected[0])
+        assert np.load(file).flags.c_contiguous
+        np.testing.assert_array_equal(np.load(staged.held_out[0]), values[[3]])
+
+
+def test_table_names_formats_that_are_written() -> None:
+    for toolkit in chips.toolkits().values():
+        assert toolkit.calibration["images"] in ("bmp", "png")
+        assert toolkit.calibration["arrays"] in ORDERS
+
+
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
@@ -128,7 +160,7 @@ def test_mixed_dataset(photos: Path, tmp_path: Path) -> None:
 
 def test_noise_serves_several_inputs(tmp_path: Path) -> None:
     inputs = [PHOTO, Input("state", (2, 1, 16), "float32"), Input("token", (1, 4), "int64")]
-    staged = stage_noise(inputs, tmp_path)
+    staged = stage_noise(inputs, tmp_path, TOOLKIT2.calibration)
     assert [len(row) for row in rows(staged)] == [3] * 8
     assert [np.load(file).shape for file in staged.held_out] == [(4, 32, 64, 3), (4, 2, 1, 16), (4, 1, 4)]
     image, state, token = rows(staged)[0]

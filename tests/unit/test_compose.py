@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
+from host.engines import dockerfile, recipe
 from host.plan import Environment
+from images import wheel
 from shared import chips
-from shared.contract import CONTRACT
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = [
     Environment(toolkit.name, version, python, variant)
     for toolkit in chips.toolkits().values()
-    if toolkit.driver
     for version in toolkit.versions
     for python in toolkit.pythons
     for variant in toolkit.variants
@@ -34,35 +34,38 @@ def service(environment: Environment) -> dict[str, Any]:
     """The service of an environment, with the variables that select its version and Python."""
     default = chips.toolkit(environment.toolkit).variants[0]
     suffix = "" if environment.variant == default else f"-{environment.variant}"
+    minor = environment.python.removeprefix("3.")
     found: dict[str, Any] = services(
         RKFORGE_TOOLKIT_VERSION=environment.version,
-        RKFORGE_PYTHON_MINOR=environment.python.removeprefix("3."),
+        RKFORGE_PYTHON_MINOR=minor,
+        RKFORGE_LEGACY_PYTHON_MINOR=minor,
+        RKFORGE_LEGACY_DEBIAN=dockerfile.base(environment.python).rpartition("-")[2],
     )[environment.toolkit + suffix]
     return found
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=lambda environment: environment.tag)
 def test_service_builds_the_same_image(environment: Environment) -> None:
+    sources = recipe.of(environment.toolkit).sources(environment.python, environment.variant)
+    wanted = dockerfile.arguments(environment, sources[0] if sources else "")
     found = service(environment)
     assert found["image"] == environment.image
     assert found["build"]["dockerfile"] == f"images/{environment.toolkit}/Dockerfile"
     arguments = found["build"]["args"]
-    assert arguments["PYTHON_BASE"] == f"python:{environment.python}-slim-bookworm"
-    assert arguments["TOOLKIT_VERSION"] == environment.version
-    assert arguments["VARIANT"] == environment.variant
-    assert arguments["CONTRACT"] == str(CONTRACT)
+    assert arguments.keys() == wanted.keys()
+    for name in arguments.keys() - {"TORCH_SOURCE", "SOURCE"}:  # one is a choice, one is not known to compose
+        assert arguments[name] == wanted[name]
 
 
 def test_defaults_are_the_tables() -> None:
     for toolkit in chips.toolkits().values():
-        if toolkit.driver:
-            default = Environment(toolkit.name, toolkit.versions[0], toolkit.pythons[0], toolkit.variants[0])
-            assert services()[toolkit.name]["image"] == default.image
+        default = Environment(toolkit.name, toolkit.versions[0], toolkit.pythons[0], toolkit.variants[0])
+        assert services()[toolkit.name]["image"] == default.image
 
 
-def test_only_the_default_variant_is_built_unasked() -> None:
+def test_only_what_builds_everywhere_is_built_unasked() -> None:
     unasked = [name for name, found in services().items() if "profiles" not in found]
-    assert unasked == [toolkit.name for toolkit in chips.toolkits().values() if toolkit.driver]
+    assert unasked == [name for name in chips.toolkits() if not wheel.needed(ROOT / "images" / name)]
 
 
 @pytest.mark.parametrize("name", services())

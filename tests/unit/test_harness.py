@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from shared import contract, harness
+from shared import chips, contract, harness
 from shared.contract import Event, Result
 from tests import clockwork
+from tests.conftest import require_python
 from tests.unit.test_contract import JOB
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "tests.clockwork", *arguments]
 
 
-ENVIRONMENT = {**os.environ, harness.SETTLED: "1", "PYTHONPATH": str(ROOT)}
+ENVIRONMENT = {"PATH": os.environ["PATH"], **harness.FIXED}
 """As the harness leaves it after its restart, which goes to a toolkit's own package."""
 
 
@@ -41,18 +42,22 @@ def place(folder: Path, behaviour: str) -> Path:
     return directory
 
 
-@pytest.fixture(scope="module")
-def directories(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    """One job for every behaviour, run by one harness, several at once."""
+@pytest.fixture(scope="module", params=["", *chips.toolkit("legacy").pythons], ids=lambda old: old or "own")
+def directories(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, Path]:
+    """One job for every behaviour, run by one harness, several at once; on the old Pythons too."""
+    python = require_python(request.param) if request.param else sys.executable
+    preload = {clockwork.PRELOAD: "no"} if request.param else {}
     folder = tmp_path_factory.mktemp("jobs")
     placed = {behaviour: place(folder, behaviour) for behaviour in BEHAVIOURS}
     (folder / "foreign").mkdir()
     contract.write_job(str(folder / "foreign" / "job.json"), JOB._replace(contract=99))
     placed["foreign"] = folder / "foreign"
     done = subprocess.run(
-        command("--jobs", "4", *map(str, placed.values())),
+        [python, *command("--jobs", "4", *map(str, placed.values()))[1:]],
         cwd=ROOT,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **preload},
         check=False,
         timeout=300,
     )
@@ -93,6 +98,7 @@ def test_good_job(directories: Mapping[str, Path]) -> None:
         ("hang", "timeout", "not finished after 1 s"),
         ("hoard", "out-of-memory", "used more than 150 MB"),
         ("refuse", "toolkit-refused", "the real cause"),
+        ("blame", "bad-option", "it is the user's"),
         ("never content", "toolkit-refused", "a rule failed"),
         ("nothing", "artifact-invalid", "no file"),
         ("lie", "toolkit-op", "useless"),
@@ -111,6 +117,20 @@ def test_failure_becomes_a_fault(
     assert bad.fault["hint"]
     assert bad.fault["log"] == "log.txt"
     assert not (directories[behaviour] / "out").exists()
+
+
+def test_fault_of_the_driver_keeps_its_hint(directories: Mapping[str, Path]) -> None:
+    bad = result(directories["blame"])
+    assert bad.fault is not None
+    assert bad.fault["hint"] == "Mend it."
+
+
+@pytest.mark.parametrize(("preload", "in_child"), [("yes", False), ("no", True)])
+def test_toolkit_is_imported_where_it_must(tmp_path: Path, preload: str, in_child: bool) -> None:
+    directory = place(tmp_path, "go well")
+    environment = {**ENVIRONMENT, clockwork.PRELOAD: preload}
+    subprocess.run(command(str(directory)), cwd=ROOT, env=environment, check=True, timeout=300)
+    assert result(directory).environment["imported_in_child"] is in_child
 
 
 def test_what_is_shown_of_a_log_is_for_people(directories: Mapping[str, Path]) -> None:

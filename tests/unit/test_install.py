@@ -1,40 +1,100 @@
-"""Every environment of the table has its locks, and the stand-in for PyTorch tells what was asked of it."""
+"""Every environment can be made from locks, and the stand-in for PyTorch tells what was asked of it."""
 
+import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from images.toolkit2 import install
+from host.engines import pytorch, recipe
+from host.plan import Environment
+from images import installer, wheel
+from images.toolkit2 import install as toolkit2
 from shared import chips
+from shared.faults import Fault
 
-TOOLKIT = chips.toolkit("toolkit2")
-
-
-@pytest.mark.parametrize("python", TOOLKIT.pythons)
-@pytest.mark.parametrize("version", TOOLKIT.versions)
-@pytest.mark.parametrize("variant", TOOLKIT.variants)
-def test_every_environment_is_locked(version: str, python: str, variant: str) -> None:
-    sources = install.torch_sources(python, "full")
-    assert "pypi" in sources  # what serves everyone
-    for source in sources:
-        chosen = install.locks(version, python, variant, source)
-        pins = "".join(lock.read_text() for lock in chosen)
-        assert f"rknn-toolkit2=={version} " in pins
-        assert ("torch==" in pins) == (variant == "full")
-        assert re.search(r"^setuptools==(\d+)", pins, re.MULTILINE)[1] < "82"  # type: ignore[index]
-        for pin in re.split(r"\n(?=\S)", pins.strip()):
-            assert "--hash=sha256:" in pin
+ENVIRONMENTS = [
+    Environment(toolkit.name, version, python, variant)
+    for toolkit in chips.toolkits().values()
+    for version in toolkit.versions
+    for python in toolkit.pythons
+    for variant in toolkit.variants
+]
+IDS = [environment.image for environment in ENVIRONMENTS]
+ARCHIVE = re.compile(r"https://\S+\.tar\.gz")
 
 
-def test_a_missing_lock_is_named(tmp_path: Path) -> None:
-    command = [sys.executable, install.__file__, str(tmp_path / "venv"), "--python", sys.executable]
-    done = subprocess.run([*command, "--version", "9.9.9"], capture_output=True, text=True, check=False)
+def pins(locks: list[Path]) -> dict[str, str]:
+    """Package -> version of these locks, all of them known to be pinned by hashes."""
+    found: dict[str, str] = {}
+    for lock in locks:
+        for pin in re.split(r"\n(?=\S)", lock.read_text().strip()):
+            assert "--hash=sha256:" in pin, f"{lock}: {pin}"
+            name, version = pin.split()[0].split("==")
+            assert found.setdefault(name, version) == version, f"{lock}: two versions of {name}"
+    return found
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=IDS)
+def test_every_environment_is_locked(environment: Environment) -> None:
+    of = recipe.of(environment.toolkit)
+    toolkit = chips.toolkit(environment.toolkit)
+    for source in of.sources(environment.python, environment.variant) or [""]:
+        parts = of.parts(environment.version, environment.python, environment.variant, source)
+        pinned = pins([part.lock for part in parts])
+        assert int(pinned["setuptools"].split(".")[0]) < 82
+        assert ("torch" in pinned) == (environment.variant == "full")
+        if not wheel.needed(of.folder):
+            assert pinned[toolkit.package] == environment.version
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=IDS)
+def test_vendors_wheel_is_locked_where_there_is_one(environment: Environment) -> None:
+    folder = recipe.of(environment.toolkit).folder
+    if not wheel.needed(folder):
+        return
+    entry = json.loads((folder / wheel.LOCK).read_text())[environment.version]
+    named = entry["wheels"][environment.python]
+    assert ARCHIVE.fullmatch(entry["archive"]) and environment.version in entry["archive"]
+    assert f"-{environment.version}-cp{environment.python.replace('.', '')}-" in named["file"]
+    for checksum in (entry["md5"], named["md5"]):
+        assert re.fullmatch("[0-9a-f]{32}", checksum)
+
+
+def test_everyone_can_have_pytorch() -> None:
+    for environment in ENVIRONMENTS:
+        sources = recipe.of(environment.toolkit).sources(environment.python, "full")
+        assert not sources or "pypi" in sources
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=IDS)
+def test_digest_is_that_of_the_locks(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another lock, vendor's wheel or variant is another environment, and another image."""
+    of = recipe.of(environment.toolkit)
+    locks, code = recipe.locks_digest(environment), recipe.code_digest(environment)
+    for variant in {*chips.toolkit(environment.toolkit).variants} - {environment.variant}:
+        assert recipe.locks_digest(replace(environment, variant=variant)) != locks
+    pinned = of.locks(environment.version, environment.python, environment.variant)
+    pinned += [of.folder / wheel.LOCK] if wheel.needed(of.folder) else []
+    read = Path.read_bytes
+    for lock in pinned:
+        with monkeypatch.context() as changed:
+            changed.setattr(Path, "read_bytes", lambda path, lock=lock: read(path) + b"#" * (path == lock))
+            assert recipe.locks_digest(environment) != locks, lock
+            assert recipe.code_digest(environment) != code, lock
+
+
+@pytest.mark.parametrize("toolkit", chips.toolkits())
+def test_a_missing_lock_is_named(toolkit: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", f"images.{toolkit}.install", str(tmp_path / "venv")]
+    command += ["--python", sys.executable, "--version", "9.9.9", "--torch-source", "pypi"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "there is no lock" in done.stderr
-    assert "9.9.9-py" in done.stderr
+    assert "9.9.9-py" in done.stderr or "build-py" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -44,11 +104,21 @@ def test_thin_removes_what_matches_and_nothing_else(tmp_path: Path) -> None:
     for name in kept + removed:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    install.thin(tmp_path, install.THIN)
+    installer.thin(tmp_path, toolkit2.THIN)
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")) == sorted(
         name for name in kept if "." in name
     )
     assert (tmp_path / kept[0]).is_file()
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS, ids=IDS)
+def test_source_of_pytorch_is_refused_where_there_is_none_to_choose(environment: Environment) -> None:
+    if recipe.of(environment.toolkit).sources(environment.python, environment.variant):
+        return
+    assert pytorch.source(environment) == ""
+    with pytest.raises(Fault, match="--torch-source") as refused:
+        pytorch.source(environment, "pypi")
+    assert refused.value.code == "bad-option"
 
 
 def touched(code: str) -> list[str]:
@@ -57,7 +127,7 @@ def touched(code: str) -> list[str]:
     script = f"import contextlib, torch\n{tried}\nprint(torch.rkforge_touched())"
     done = subprocess.run(
         [sys.executable, "-S", "-c", script],
-        env={"PYTHONPATH": str(install.HERE / "slim")},
+        env={"PYTHONPATH": str(toolkit2.HERE / "slim")},
         capture_output=True,
         text=True,
         check=True,

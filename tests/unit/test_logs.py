@@ -146,4 +146,4 @@ def test_warnings_are_told_once_without_times_and_noise() -> None:
 def test_every_pattern_is_documented() -> None:
     """A pattern without a measured line is a guess."""
     page = (ROOT / "docs" / "measurements" / "log-lines.md").read_text(encoding="utf-8")
-    assert len(logs.CAUSES) <= page.count("\n| `")
+    assert len(logs.CAUSES) <= page.partition("# What lines of rknn-toolkit 1.7.5")[0].count("\n| `")

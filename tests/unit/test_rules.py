@@ -39,6 +39,11 @@ def files(*folders: str) -> list[Path]:
 
 HOST = [ROOT / "tasks.py", *files("host", "shared")]
 PRODUCT = [*HOST, *files(*(toolkit.driver for toolkit in DRIVERS))]
+RECIPES = [
+    *(ROOT / "images" / name for name in ("installer.py", "wheel.py")),
+    *sorted((ROOT / "images").glob("*/install.py")),
+]
+"""What of images/ runs in builders, without the rest of the product."""
 
 
 def name(path: Path) -> str:
@@ -127,6 +132,13 @@ def test_shared_is_standard_library_only(path: Path) -> None:
         assert top == "shared" or top in sys.stdlib_module_names, f"{name(path)} imports {imported}"
 
 
+@pytest.mark.parametrize("path", RECIPES, ids=name)
+def test_recipes_are_standard_library_only(path: Path) -> None:
+    for imported in imports(path, typing_only=True):
+        top = imported.split(".")[0]
+        assert top == "images" or top in sys.stdlib_module_names, f"{name(path)} imports {imported}"
+
+
 @pytest.mark.parametrize("path", files(*(toolkit.driver for toolkit in DRIVERS)), ids=name)
 def test_drivers_import_their_own_toolkit_only(path: Path) -> None:
     driver = path.relative_to(ROOT).parts[0]
@@ -141,9 +153,11 @@ def test_vendors_code_is_imported_in_one_module_only() -> None:
     assert importers == {f"{toolkit.driver}.convert" for toolkit in DRIVERS}
 
 
-def test_shared_runs_on_python_3_6() -> None:
+def test_what_environments_run_is_python_3_6() -> None:
     vermin = Path(sys.executable).with_name("vermin")
-    command = [str(vermin), "--quiet", "--target=3.6-", "--violations", *map(str, files("shared"))]
+    drivers = [toolkit.driver for toolkit in DRIVERS if "3.6" in toolkit.pythons]
+    old = [*files("shared", *drivers), *RECIPES]
+    command = [str(vermin), "--quiet", "--target=3.6-", "--violations", *map(str, old)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
@@ -159,7 +173,7 @@ def test_front_door_is_small_and_decides_nothing() -> None:
     }
 
 
-@pytest.mark.parametrize("path", [path for path in PRODUCT if path.name != "install.py"], ids=name)
+@pytest.mark.parametrize("path", [*PRODUCT, *RECIPES], ids=name)
 def test_what_differs_between_chips_and_toolkits_lies_in_the_table(path: Path) -> None:
     """No comparison with the name of a toolkit, chip or engine outside the folder it is about."""
     home = path.relative_to(ROOT).parts[0]
@@ -180,13 +194,15 @@ def test_toolkit_has_all_that_belongs_to_one(toolkit: chips.Toolkit) -> None:
         *(ROOT / toolkit.driver / file for file in ("__init__.py", "__main__.py", "convert.py")),
         *(
             images / file
-            for file in ("Dockerfile", "README.md", "install.py", "requirements.in", "seccomp.json")
+            for file in ("Dockerfile", "README.md", "install.py", "relock.py", "requirements.in")
         ),
     ]
     wanted += [
-        recipe.install(toolkit.name).toolkit_lock(version, python)
+        lock
         for version in toolkit.versions
         for python in toolkit.pythons
+        for variant in toolkit.variants
+        for lock in recipe.of(toolkit.name).locks(version, python, variant)
     ]
     assert [str(path.relative_to(ROOT)) for path in wanted if not path.is_file()] == []
     assert toolkit.artifact.endswith(f"{toolkit.name}.rknn")
@@ -205,13 +221,13 @@ def test_environments_of_a_toolkit_differ(toolkit: chips.Toolkit) -> None:
 
 def test_every_code_that_is_raised_is_in_the_list_and_none_is_there_for_nothing() -> None:
     raised, used = set(), set()
-    for path in PRODUCT:
+    for path in (*PRODUCT, *RECIPES):
         if name(path) == "shared.faults":
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant):
                 used.add(node.value)
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Fault":
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Fault", "Unusable"):
                 raised |= {one.value for one in node.args[:1] if isinstance(one, ast.Constant)}
     assert raised <= set(FAULTS)
     assert set(FAULTS) <= used

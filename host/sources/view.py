@@ -1,4 +1,4 @@
-"""A model as look-ups: who makes a tensor, who reads it, its shape, its value if it is constant.
+"""A model as look-ups: who makes a tensor, who reads it, its shape, its value where that is constant.
 
 Whoever walks through a graph shares this view; nobody searches the node list again.
 """
@@ -8,14 +8,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto
 from onnx.helper import get_attribute_value
-from onnx.numpy_helper import to_array
+from onnx.numpy_helper import from_array, to_array
 from onnx.shape_inference import infer_shapes
+
+# how a Constant may hold its value
+_PLAIN = {
+    "value": TensorProto,
+    **dict.fromkeys(("value_int", "value_ints"), np.int64),
+    **dict.fromkeys(("value_float", "value_floats"), np.float32),
+}
 
 
 class View:
-    """The look-ups of one model, whose inputs are static. It does not follow later changes."""
+    """The look-ups of a model's outermost graph; its inputs are static. It does not follow later changes."""
 
     def __init__(self, proto: ModelProto) -> None:
         graph = infer_shapes(proto, data_prop=True).graph
@@ -28,8 +35,10 @@ class View:
                 self.users.setdefault(name, []).append(node)
         self.constants = {tensor.name: tensor for tensor in graph.initializer}
         for node in graph.node:
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                self.constants[node.output[0]] = node.attribute[0].t
+            if node.op_type == "Constant" and (kind := _PLAIN.get(node.attribute[0].name)):
+                value = get_attribute_value(node.attribute[0])
+                tensor = from_array(np.asarray(value, kind)) if kind is not TensorProto else value
+                self.constants[node.output[0]] = tensor
         self.shapes = {
             value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
             for value in (*graph.value_info, *graph.input, *graph.output)
@@ -40,19 +49,29 @@ class View:
         """A constant tensor's value."""
         return to_array(self.constants[name]) if name in self.constants else None
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's dimensions, 0 for one that is not known; () also where nothing is known."""
+        return self.shapes.get(name, ())
+
     def size(self, name: str, axis: int) -> int:
         """The length of an axis, 0 where it is not known."""
-        shape = self.shapes.get(name, ())
+        shape = self.shape(name)
         return shape[axis] if axis < len(shape) else 0
 
     def parameter(self, node: NodeProto, index: int, name: str) -> NDArray[Any] | None:
         """What newer opsets take as a constant input and older ones as an attribute; None without either."""
-        if len(node.input) > index:
+        if len(node.input) > index and node.input[index]:
             return self.value(node.input[index])
         value = attribute(node, name)
         return None if value is None else np.asarray(value)
 
 
-def attribute(node: NodeProto, name: str) -> Any:
-    """An attribute's value, None where the node leaves it out."""
-    return next((get_attribute_value(entry) for entry in node.attribute if entry.name == name), None)
+def attribute(node: NodeProto, name: str, default: Any = None) -> Any:
+    """The value of an operator's attribute, `default` where it has none."""
+    return next((get_attribute_value(entry) for entry in node.attribute if entry.name == name), default)
+
+
+def at(node: NodeProto) -> str:
+    """Where an operator is, for messages: " at 'name'", by its first output where it has no name."""
+    name = node.name or next(iter(node.output), "")
+    return f" at {name!r}" if name else ""

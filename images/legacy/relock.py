@@ -1,0 +1,27 @@
+"""What the legacy locks hold."""
+
+from collections.abc import Iterator
+
+from images.legacy import install
+from images.relock import Request
+from shared.chips import Toolkit
+
+LAST_PACKAGES = ("--exclude-newer", "2023-06-30")
+"""The toolkit's last version is of that year, and what came later was never tried with it."""
+PATCH = {"3.6": "3.6.15"}
+"""PyTorch does not take the first releases of 3.6."""
+
+
+def requests(toolkit: Toolkit) -> Iterator[Request]:
+    """Per version and Python: the full variant; as parts of it the slim one and what builds packages."""
+    common = (install.HERE / "requirements.in").read_text()
+    frameworks = (install.HERE / "frameworks.in").read_text()
+    for version in toolkit.versions:
+        for python in toolkit.pythons:
+            full = install.toolkit_lock(version, python)
+            as_there = (*LAST_PACKAGES, "--constraints", str(full))
+            slim = install.toolkit_lock(version, python, "slim")
+            patch = PATCH.get(python, python)
+            yield Request(full, patch, common + frameworks, LAST_PACKAGES)
+            yield Request(slim, patch, common, as_there)
+            yield Request(install.build_lock(python), patch, "setuptools\nwheel\n", as_there)

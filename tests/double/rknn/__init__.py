@@ -1,0 +1,1 @@
+"""NOT Rockchip's rknn-toolkit: rkforge's stand-in for tests. It converts nothing."""

@@ -1,0 +1,19 @@
+"""What unit tests share."""
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+from tests.double import environment
+
+
+@pytest.fixture(scope="session")
+def legacy_python(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The interpreter of a small environment with the legacy toolkit's double, for a Python's version."""
+
+    @cache
+    def made(version: str) -> str:
+        return environment.make(tmp_path_factory.mktemp("double"), version)
+
+    return made
