@@ -35,6 +35,9 @@ DTYPES: Dict[int, str] = {
     16: "bfloat16",
 }
 
+# how the compiler's tables call the values of NATIVE_LAYOUT; 0 is UNDEFINED there
+NATIVE_LAYOUTS: Dict[int, str] = {2: "NCHW", 64: "NC1HWC2"}
+
 
 class Numbers(NamedTuple):
     """The FlatBuffer field numbers in which the formats differ."""
@@ -59,7 +62,7 @@ MINI = 0x1004
 # field numbers that both formats share
 TARGET, SUBGRAPHS, DESCRIPTION = 1, 2, 3  # root
 TENSORS, INPUTS, OUTPUTS = 0, 2, 3  # subgraph
-DTYPE, SHAPE, NAME = 0, 4, 5  # tensor
+DTYPE, NATIVE_LAYOUT, NATIVE_SHAPE, SHAPE, NAME = 0, 1, 3, 4, 5  # tensor
 
 
 class Tensor(NamedTuple):
@@ -68,6 +71,8 @@ class Tensor(NamedTuple):
     shape is in the order of the source model; layout is how the runtime takes or gives the data (None when
     the file does not say). scale and zero_point are None unless the tensor is quantized:
     real = (stored - zero_point) * scale. mean and std are those of `rknn.config`, None on outputs.
+    native_layout and native_shape are how the NPU itself has the data, which zero-copy programs see: in
+    NC1HWC2, channel c lies in block c // C2 at place c % C2.
     """
 
     name: str
@@ -78,6 +83,8 @@ class Tensor(NamedTuple):
     zero_point: Optional[int]
     mean: Optional[List[float]]
     std: Optional[List[float]]
+    native_layout: Optional[str]
+    native_shape: List[int]
 
 
 class RknnFile(NamedTuple):
@@ -243,6 +250,8 @@ def _tensor(table: Table, numbers: Numbers, layouts: Dict[str, str], asked: Dict
         zero_point=zero_point[0] if zero_point else None,
         mean=_channels(wanted, "mean"),
         std=_channels(wanted, "std"),
+        native_layout=NATIVE_LAYOUTS.get(table.byte(NATIVE_LAYOUT)),
+        native_shape=table.ints(NATIVE_SHAPE),
     )
 
 

@@ -43,6 +43,22 @@ def test_formats_and_layouts() -> None:
     assert (mini.format, mini.target, mini.inputs[0].layout) == (0x1004, "RKNPU t3", None)
 
 
+@pytest.mark.parametrize(
+    ("name", "scores"),
+    [
+        ("rk3588-int8.rknn", [1, 2, 16, 24, 16]),
+        ("rk3576-fp16.rknn", [1, 2, 16, 24, 8]),
+        ("rv1106-int8.rknn", [1, 1, 16, 24, 16]),
+        ("rv1103b-int8.rknn", [1, 2, 16, 24, 8]),
+        ("rk2118-fp16.rknn", [1, 4, 16, 24, 4]),
+    ],
+)
+def test_native_layout_is_what_the_compiler_tables_say(name: str, scores: list[int]) -> None:
+    facts = rknn_file.read(str(DATA / name))
+    assert (facts.inputs[0].native_layout, facts.inputs[0].native_shape) == ("NC1HWC2", [1, 1, 32, 48, 3])
+    assert (facts.outputs[0].native_layout, facts.outputs[0].native_shape) == ("NC1HWC2", scores)
+
+
 @pytest.mark.parametrize("name", ["rk3588-int8.rknn", "rv1106-int8.rknn", "rv1103b-int8.rknn"])
 def test_quantization_covers_the_calibrated_range(name: str) -> None:
     # pixels 0..255 with mean 1, 2, 3 and std 255, 128, 64 are reals from -3/64 to 252/64

@@ -1,0 +1,117 @@
+"""model.decode.json: all a program needs to feed a .rknn and to read what comes out (docs/decode.md).
+
+What outputs mean comes from the prepared graph; types, scales and memory layouts from the file itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from host.decoding.contract import Decode
+from shared.rknn_file import RknnFile, Tensor
+
+VERSION = 1
+OF_OUTPUT = ("name", "shape", "parts", "stride", "channels_last")
+
+
+class Image(NamedTuple):
+    """How pixels get into an image input; mean and std are on the 0-255 scale, one number per channel."""
+
+    color: str
+    """RGB, BGR or grey."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: str
+    pad: int | None
+    """Grey of the bars that a letterbox adds; None for other ways to resize."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; whole numbers are written as such."""
+        numbers = {name: [_short(value) for value in getattr(self, name)] for name in ("mean", "std")}
+        pad = {} if self.pad is None else {"pad": self.pad}
+        return {"color": self.color, **numbers, "resize": self.resize, **pad}
+
+
+class Input(NamedTuple):
+    """An input of the source model: its name and shape there, and how images get into it if it takes some."""
+
+    name: str
+    shape: tuple[int, ...]
+    image: Image | None
+
+
+def document(
+    decode: Decode, name: str, labels: Sequence[str], inputs: Sequence[Input], file: RknnFile | None
+) -> dict[str, Any]:
+    """The content of model.decode.json.
+
+    Args:
+        decode: what the outputs of the prepared graph mean.
+        name: of the model.
+        labels: class names in order, or none.
+        inputs: in the model's order.
+        file: the artefact as read from its bytes; None for a format that cannot be read.
+    """
+    meant = decode.to_json()
+    outputs = meant.pop("outputs")
+    return {
+        "decode": VERSION,
+        "model": name,
+        "labels": list(labels),
+        "chip": file and file.platform,
+        "inputs": [
+            {**_fed(each), "stored": tensor and _stored(tensor)}
+            for each, tensor in zip(inputs, _tensors(file and file.inputs, len(inputs)), strict=True)
+        ],
+        "outputs": [
+            {"role": each.role, **fields, **({} if tensor is None else _given(tensor))}
+            for each, fields, tensor in zip(
+                decode.outputs, outputs, _tensors(file and file.outputs, len(outputs)), strict=True
+            )
+        ],
+        "decoder": meant,
+    }
+
+
+def meaning(content: Mapping[str, Any]) -> Decode:
+    """What the outputs mean, from the content of a model.decode.json."""
+    outputs = [{name: each[name] for name in OF_OUTPUT} for each in content["outputs"]]
+    return Decode.from_json({**content["decoder"], "outputs": outputs})
+
+
+def _tensors(found: Sequence[Tensor] | None, count: int) -> Sequence[Tensor | None]:
+    return [None] * count if found is None else found
+
+
+def _fed(given: Input) -> dict[str, Any]:
+    """What a program hands to the runtime."""
+    if given.image is None:
+        return {"name": given.name, "shape": list(given.shape), "dtype": "float32"}
+    batch, channels, height, width = given.shape
+    shape = [batch, height, width, channels]
+    return {"name": given.name, "shape": shape, "layout": "NHWC", "dtype": "uint8", **given.image.to_json()}
+
+
+def _stored(tensor: Tensor) -> dict[str, Any]:
+    """How the NPU has a tensor: type, quantization, memory layout."""
+    quantized = {"scale": tensor.scale, "zero_point": tensor.zero_point}
+    return {
+        "dtype": tensor.dtype,
+        **({} if tensor.scale is None else quantized),
+        **({} if tensor.native_layout is None else {"native": _native(tensor)}),
+    }
+
+
+def _given(tensor: Tensor) -> dict[str, Any]:
+    return {**({} if tensor.layout is None else {"layout": tensor.layout}), **_stored(tensor)}
+
+
+def _native(tensor: Tensor) -> dict[str, Any]:
+    facts = {"layout": tensor.native_layout, "shape": tensor.native_shape}
+    if len(tensor.native_shape) != 5:
+        return facts
+    _, _, height, width, block = tensor.native_shape
+    return {**facts, "offset": f"((c // {block} * {height} + y) * {width} + x) * {block} + c % {block}"}
+
+
+def _short(value: float) -> float:
+    return int(value) if value == int(value) else value
