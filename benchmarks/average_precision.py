@@ -1,25 +1,20 @@
 """Average precision at IoU 0.5 of detections against a known truth: the area under precision over recall."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-MATCH = 0.5
-"""A detection is right when it overlaps a code of its class, not yet found, by this IoU."""
-
-
-class Boxes(NamedTuple):
-    """Boxes of one image: left, top, right, bottom [N, 4], classes [N], and for detections scores [N]."""
-
-    boxes: NDArray[Any]
-    classes: NDArray[Any]
-    scores: NDArray[Any]
+from host.quality.detections import OVERLAP, Boxes, iou
 
 
 def ap50(truth: Sequence[Boxes], found: Sequence[Boxes]) -> float:
-    """The mean over the classes that the truth has."""
+    """The mean over the classes that the truth has.
+
+    A detection is right when it overlaps a thing of its class, not yet found, by an IoU of 0.5. The truth's
+    scores are not looked at.
+    """
     classes = np.unique(np.concatenate([each.classes for each in truth]))
     return float(np.mean([_of_class(truth, found, kind) for kind in classes]))
 
@@ -45,17 +40,8 @@ def _matches(boxes: NDArray[Any], wanted: NDArray[Any]) -> list[bool]:
     right = []
     for row in overlaps:
         best = int(row.argmax()) if row.size else -1
-        hit = best >= 0 and row[best] >= MATCH
+        hit = best >= 0 and row[best] >= OVERLAP
         if hit:
             overlaps[:, best] = 0
         right.append(bool(hit))
     return right
-
-
-def iou(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
-    """Intersection over union of every box [N, 4] with every other [M, 4]: [N, M]."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (first, second)]
-    return np.asarray(shared / (areas[0][:, None] + areas[1][None] - shared + 1e-9))
