@@ -12,9 +12,9 @@ from host.sources.interface import shape_text, static_shape
 def too_long(proto: ModelProto, longest: int) -> tuple[str, ...]:
     """A sentence on every output [1, C, N] or [1, C, N, 1] with N above `longest`; 0 for no limit."""
     return tuple(
-        f"output {value.name!r} {shape_text(shape)} has {shape[2]} values in a row, and this NPU moves {longest}: "
-        "the rest is left to the CPU, which is slow where the board's runtime can at all. Cut the head (--head "
-        "auto does where it knows it), or export the model at a smaller input size"
+        f"output {value.name!r} {shape_text(shape)} has {shape[2]} values in a row, and this NPU moves "
+        f"{longest}: the CPU has to do it, which is slow where the board's runtime can at all. Cut the head "
+        "(--head auto does where it knows it), or export the model at a smaller input size"
         for value in proto.graph.output
         for shape in [static_shape(value)]
         if longest and len(shape) > 2 and shape[2] > longest and all(n == 1 for n in shape[3:])
