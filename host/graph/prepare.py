@@ -52,7 +52,8 @@ def prepare(
     try:
         trial = try_out(proto)
         found = recognise(trial)
-        graph = Graph(proto, found.own if found else _unknown(trial))
+        own = found.own if found else _unknown(trial)
+        graph = Graph(proto, own)
         changes = []
         for name, step in {"head": _head(found), **PASSES}.items():
             done = step(graph, request) if name in ("head", *_ALWAYS, *quirks) else None
@@ -62,7 +63,8 @@ def prepare(
         flagged = _check(graph, trial, found)
     except TrialError as error:
         raise Fault("model-invalid", f"The model does not run in ONNX Runtime: {error}") from error
-    return Prepared(graph.proto, graph.decode, tuple(changes), flagged if activation_bits == 8 else ())
+    flagged = flagged if activation_bits == 8 else ()
+    return Prepared(graph.proto, graph.decode, own, tuple(changes), flagged)
 
 
 def _unknown(trial: Trial) -> Decode:

@@ -48,6 +48,8 @@ class Prepared:
 
     proto: ModelProto
     decode: Decode
+    source: Decode
+    """What the source's own outputs mean."""
     changes: tuple[Change, ...]
     mixed: tuple[Mixed, ...]
     """In 8 bits, what still shares a scale with values of another range."""
