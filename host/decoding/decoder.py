@@ -225,7 +225,9 @@ def _anchor_logits(values: Array, grid: _Grid, how: Decode, angles: _Angles) -> 
 
 
 def _exponents(values: Array, grid: _Grid, _how: Decode, _angles: _Angles) -> Array:
-    return _corners((values[:, :2] + grid.cell) * grid.stride, np.exp(values[:, 2:]) * grid.stride)
+    with np.errstate(over="ignore"):
+        size = np.exp(values[:, 2:]) * grid.stride
+    return _corners((values[:, :2] + grid.cell) * grid.stride, size)
 
 
 def _corners(centre: NDArray[Any], size: NDArray[Any]) -> Array:

@@ -79,10 +79,17 @@ class Stride:
 
     def scores(self) -> str:
         """Class scores, the objectness multiplied in."""
-        scores = self._node("Sigmoid", self.channels(["class"]))
-        if any(part.role == "objectness" for output in self._outputs for part in output.parts):
-            return self._node("Mul", scores, self._node("Sigmoid", self.channels(["objectness"])))
-        return scores
+        scores = self._anchors_below(self._node("Sigmoid", self.channels(["class"])), self._how.classes)
+        if not any(part.role == "objectness" for output in self._outputs for part in output.parts):
+            return scores
+        objectness = self._node("Sigmoid", self.channels(["objectness"]))
+        return self._node("Mul", scores, self._anchors_below(objectness, 1))
+
+    def _anchors_below(self, tensor: str, channels: int) -> str:
+        """The same values with the anchors below each other, so that one channel can meet many."""
+        if self.anchors == 1:
+            return tensor
+        return self._node("Reshape", tensor, shape=(1, channels, self.anchors * self.height, self.width))
 
     def angle(self) -> str:
         """In radians."""

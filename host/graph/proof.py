@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from host.decoding.decoder import Detections
 
+Array = NDArray[np.float32]
+
 COORDINATES = 1e-3
 """Of the longer side of the input: boxes, keypoints; and radians of angles."""
 SCORES = 1e-4
@@ -21,7 +23,7 @@ class Distance:
     scores: float
     """Of scores and visibilities, in 0..1."""
     masks: float
-    """Of mask coefficients and prototypes, as a share of their largest."""
+    """Of mask coefficients and prototypes."""
 
     @property
     def same(self) -> bool:
@@ -41,38 +43,33 @@ def distance(expected: Detections, found: Detections, input_size: tuple[int, int
     if expected.scores.shape != found.scores.shape:
         return APART
     side = max(*input_size, 1)
-    points, visible = _keypoints(expected, found)
-    boxes = _apart(expected.boxes, found.boxes) / side
+    points, visible = _keypoints(expected, found, side)
+    boxes = _apart(expected.boxes, found.boxes, side)
     angles = _apart(expected.angles, found.angles)
     masks = max(
-        _apart(mine, other, relative=True)
+        _apart(mine, other, 1)
         for mine, other in ((expected.masks, found.masks), (expected.prototypes, found.prototypes))
     )
-    return Distance(
-        max(boxes, points / side, angles), max(_apart(expected.scores, found.scores), visible), masks
-    )
+    return Distance(max(boxes, points, angles), max(_apart(expected.scores, found.scores), visible), masks)
 
 
-def _keypoints(expected: Detections, found: Detections) -> tuple[float, float]:
-    """Pixels between points, and the difference of visibilities."""
-    if expected.keypoints is None or found.keypoints is None:
-        same = expected.keypoints is found.keypoints
-        return (0.0, 0.0) if same else (np.inf, np.inf)
-    if expected.keypoints.shape != found.keypoints.shape:
-        return np.inf, np.inf
-    gap = np.abs(expected.keypoints - found.keypoints)
-    return float(gap[..., :2].max()), float(gap[..., 2:].max(initial=0))
+def _keypoints(expected: Detections, found: Detections, side: float) -> tuple[float, float]:
+    """The differences of points and of visibilities."""
+    mine, other = expected.keypoints, found.keypoints
+    if mine is None or other is None:
+        return _apart(mine, other), 0
+    return _apart(mine[..., :2], other[..., :2], side), _apart(mine[..., 2:], other[..., 2:])
 
 
-def _apart(
-    expected: NDArray[np.float32] | None, found: NDArray[np.float32] | None, relative: bool = False
-) -> float:
+def _apart(expected: Array | None, found: Array | None, unit: float = 0) -> float:
+    """The largest difference; with a unit, as a share of it, or of the value itself where that is larger."""
     if expected is None or found is None:
         return 0.0 if expected is found else np.inf
     if expected.shape != found.shape:
         return np.inf
-    scale = max(float(np.abs(expected).max(initial=0)), 1e-9) if relative else 1
-    return float(np.abs(expected - found).max(initial=0)) / scale
+    with np.errstate(invalid="ignore"):  # random weights can make infinite boxes: they prove nothing
+        gaps = np.abs(expected - found) / (np.maximum(np.abs(expected), unit) if unit else 1)
+    return float(gaps.max(initial=0))
 
 
 def _chosen(rows: Detections, candidates: Detections) -> Detections:

@@ -65,6 +65,8 @@ def readings(seen: Surface) -> Iterator[tuple[Decode, Decode]]:
     for (key, family), extra in product(FAMILIES.items(), (None, *EXTRAS)):
         if (extra is not None and extra.role == "mask") != bool(seen.images):
             continue
+        if extra and not any("extra" in slot for slot in family.slots):
+            continue
         for slots in _slots(family, extra, seen):
             for keypoints in _keypoints(slots):
                 branches = _branches(key, family, slots, keypoints, seen)
