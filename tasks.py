@@ -48,6 +48,7 @@ def convert(
     resize: str | None = None,
     dtype: str | None = None,
     algorithm: str | None = None,
+    hybrid: str | None = None,
     size: str | None = None,
     mean: str | None = None,
     std: str | None = None,
@@ -59,6 +60,7 @@ def convert(
     timeout: str | None = None,
     memory: str | None = None,
     jobs: str | None = None,
+    analysis: bool = False,
     allow_dead: bool = False,
     cache: bool = True,
     from_: str | None = None,
@@ -68,6 +70,7 @@ def convert(
     """Convert an ONNX model to .rknn: invoke convert --chip rk3588 --model model.onnx"""
     flags = {
         **{name.replace("_", "-"): value for name, value in locals().items()},
+        "analysis": "true" if analysis else None,
         "allow-dead": "true" if allow_dead else None,
         "cache": None if cache else "false",
     }
@@ -116,13 +119,21 @@ def chips(context: Context, json: bool = False) -> None:
     _run(json, show)
 
 
-@task(help={"engine": HELP["engine"], "json": CONVERT_HELP["json"]})
-def doctor(context: Context, engine: str = "auto", json: bool = False) -> None:
+@task(
+    help={
+        "toolkit": "convert a tiny model with this toolkit, toolkit2 or legacy, and show what comes of it",
+        "engine": HELP["engine"],
+        "json": CONVERT_HELP["json"],
+    }
+)
+def doctor(context: Context, toolkit: str = "", engine: str = "auto", json: bool = False) -> None:
     """Check this machine: engine, Python, disk, environments, and what a conversion would use."""
 
     def show(screen: Screen) -> int:
         from host import doctor as examination
 
+        if toolkit:
+            return examination.attempt(toolkit, engine, screen, json)
         return examination.show(engine, screen, json)
 
     _run(json, show)

@@ -4,6 +4,7 @@ Flags win over the environment, that over the file, that over the defaults. Ever
 before any work begins, and all are reported together.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,6 @@ from shared.faults import Fault
 FILE = "rkforge.yaml"
 ENVIRONMENT_PREFIX = "RKFORGE_"
 OWN_FLAG = {"target_platform": "--chip", "mean_values": "--mean", "std_values": "--std"}
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "quantized_method": ("layer", "channel", *(f"group{size}" for size in range(32, 257, 32))),
-    "quantized_algorithm": ("normal", "mmse", "kl_divergence", "gdq"),
-    "optimization_level": (0, 1, 2, 3),
-    "quantized_hybrid_level": (0, 1, 2, 3),
-    "float_dtype": ("float16", "bfloat16", "tfloat32"),
-    "memory_plan_strategy": ("BestFit", "GreedyBySize", "GreedyByLifetime", "SlowPeakGrowth"),
-    "compute_order": ("WidthFirst", "DepthFirst"),
-}
-"""Values of `config` that the toolkit accepts silently although it knows only these."""
 
 
 def resolve(
@@ -119,11 +110,18 @@ def _layers(
         row = next((setting for setting in SETTINGS if setting.name == key), None)
         if other_model and (row is None or row.of_model):
             continue
-        text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        text = _text(value)
         if row is not None and row.parse is path:
             text = str(folder / text)
         given.setdefault(key, (yaml.safe_dump(value) if row is None else text, f"{FILE}: {key}"))
     return given
+
+
+def _text(value: Any) -> str:
+    """What the file writes as a list or mapping, as one text that a flag could be."""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return json.dumps(value) if isinstance(value, dict) else str(value)
 
 
 def _read_file(file: Path, problems: list[Fault]) -> dict[str, Any]:
@@ -192,21 +190,40 @@ def _check_toolkit(
         for name, choices in known.items()
         if values.get(name) and values[name] not in choices
     ]
+    if values.get("hybrid") is not None:
+        problems += _check_hybrid(toolkit, values["hybrid"])
     return problems + _check_config(toolkit, values.get("toolkit_version", ""), named)
+
+
+def _check_hybrid(toolkit: chips.Toolkit, layers: Mapping[str, str]) -> list[Fault]:
+    if toolkit.hybrid:
+        return [
+            Fault("bad-option", "--hybrid: " + chips.unknown("number format", name, list(toolkit.hybrid)))
+            for name in dict.fromkeys(layers.values())
+            if name not in toolkit.hybrid
+        ]
+    able = [chip for chip in chips.chips().values() if chip.toolkit.hybrid]
+    packages = " and ".join(dict.fromkeys(chip.toolkit.package for chip in able))
+    return [
+        Fault(
+            "dtype-unsupported",
+            f"--hybrid: rkforge offers no number formats for single layers with {toolkit.package}",
+            f"{packages} has it: {', '.join(chip.name for chip in able)}.",
+        )
+    ]
 
 
 def _check_config(toolkit: chips.Toolkit, version: str, named: Mapping[str, Any]) -> list[Fault]:
     keys = toolkit.config_keys.get(version or toolkit.versions[0], {})
+    option = f"option of {toolkit.package}"
     problems = []
     for key, value in named.items():
         if key in OWN_FLAG:
             problems.append(Fault("bad-option", f"--set {key}: use {OWN_FLAG[key]}"))
         elif key not in keys:
-            problems.append(
-                Fault("bad-option", f"--set {key}: " + chips.unknown("toolkit option", key, sorted(keys)))
-            )
-        elif key in CHOICES and value not in CHOICES[key]:
-            allowed = ", ".join(map(str, CHOICES[key]))
+            problems.append(Fault("bad-option", f"--set {key}: " + chips.unknown(option, key, sorted(keys))))
+        elif value not in toolkit.choices.get(key, [value]):
+            allowed = ", ".join(map(str, toolkit.choices[key]))
             problems.append(Fault("bad-option", f"--set {key}={value}: choose from {allowed}"))
         elif isinstance(keys[key], bool) and not isinstance(value, bool):
             problems.append(Fault("bad-option", f"--set {key}={value}: expected true or false"))

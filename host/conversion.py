@@ -3,6 +3,7 @@
 Everything that converts calls `convert`; what differs between engines, chips and toolkits is data here.
 """
 
+import functools
 import json
 import math
 import tempfile
@@ -11,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from host import environments, jobs
 from host.console import Screen
@@ -22,10 +23,13 @@ from host.results import cache, delivery, facts, record
 from host.results.facts import Facts
 from host.settings import Settings
 from shared import chips
+from shared.chips import Toolkit
 from shared.contract import CONTRACT, Event, Job
 from shared.faults import Fault
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from host.staging import Staged
 
 GRACE_S = 120
@@ -55,7 +59,8 @@ def convert(settings: Settings, engine: Engine, plans: list[Plan], screen: Scree
     """Carry out a request; one outcome per plan, in their order.
 
     Raises:
-        Fault: what concerns the request as a whole (model, dataset, environment, output).
+        Fault: what concerns the request as a whole (model, dataset, environment, output). What concerns one
+            of several environments is the outcome of its plans.
     """
     with ExitStack() as claims:
         for each in plans:
@@ -72,10 +77,15 @@ def convert(settings: Settings, engine: Engine, plans: list[Plan], screen: Scree
         missing = [each for each in plans if each.chip not in outcomes]
         for environment in dict.fromkeys(each.environment for each in missing):
             group = [each for each in missing if each.environment == environment]
-            with jobs.batch() as folder:
-                shared = _Batch(folder, identity, keys, screen)
-                for outcome in _run(settings, engine, environment, group, shared):
-                    outcomes[outcome.plan.chip] = outcome
+            try:
+                with jobs.batch() as folder:
+                    shared = _Batch(folder, identity, keys, screen)
+                    ended = _run(settings, engine, environment, group, shared)
+            except Fault as fault:
+                if all(each.environment == environment for each in plans):
+                    raise
+                ended = [Outcome(each, None, False, fault) for each in group]
+            outcomes.update((outcome.plan.chip, outcome) for outcome in ended)
     return [outcomes[each.chip] for each in plans]
 
 
@@ -116,7 +126,8 @@ def _run(
     inputs = batch.folder / "inputs"
     inputs.mkdir()
     quantize = any(each.quantize for each in plans)
-    staged = staging.stage(settings, quantize, chips.toolkit(environment.toolkit), inputs)
+    toolkit = chips.toolkit(environment.toolkit)
+    staged = staging.stage(settings, quantize, toolkit, inputs)
     for line in staged.notes:
         screen.say(line)
     environments.require(engine, environment, screen)
@@ -137,21 +148,36 @@ def _run(
             )
         provenance = engine.provenance(environment)
         expected = reference.result()
+    estimate = functools.cache(lambda: _estimate(settings, staged, inputs, toolkit))
     outcomes = []
     for directory, each in directories.items():
         result = jobs.result(directory, ended)
         if isinstance(result, Fault):
             outcomes.append(_failed(each, directory, result))
             continue
-        simulated = [directory / "out" / name for name in result.simulated]
+        simulated = staging.simulated(directory / "out", result.simulated)
+        estimated, cause = estimate() if each.estimate else ([], "")
         try:
-            checks = staging.check(expected, simulated, each.activation_bits)
+            checks = staging.check(expected, simulated or estimated, each.activation_bits, bool(estimated))
         except Fault as fault:
             outcomes.append(_failed(each, directory, fault))
             continue
+        result = result._replace(warnings=[*result.warnings, *filter(None, [cause])])
         made = facts.make(batch.identity, each, staged.to_json(), result, provenance, checks)
         outcomes.append(_finish(settings, each, batch.keys[each.chip], made, directory))
     return outcomes
+
+
+def _estimate(
+    settings: Settings, staged: "Staged", inputs: Path, toolkit: Toolkit
+) -> tuple[list["NDArray[Any]"], str]:
+    """The host's estimate of the outputs; without one, a line that says so and why."""
+    from host import estimation
+
+    try:
+        return estimation.outputs(settings, staged, inputs, toolkit), ""
+    except estimation.NotEstimated as error:
+        return [], f"not estimated: {error}"
 
 
 def _job(settings: Settings, each: Plan, staged: "Staged") -> Job:
@@ -164,8 +190,8 @@ def _job(settings: Settings, each: Plan, staged: "Staged") -> Job:
         quantize=each.quantize,
         dataset=staged.dataset if each.quantize else None,
         heldout=staged.heldout,
-        hybrid=None,
-        analysis=False,
+        hybrid=None if each.hybrid is None else dict(each.hybrid),
+        analysis=each.analysis,
         artifact=chips.toolkit(each.environment.toolkit).artifact,
         timeout_s=settings.timeout_s,
         memory_bytes=settings.memory_bytes,
@@ -178,6 +204,8 @@ def _finish(settings: Settings, each: Plan, key: str, made: Facts, directory: Pa
     entry.mkdir()
     (directory / "out" / chips.toolkit(each.environment.toolkit).artifact).rename(entry / facts.ARTIFACT)
     (directory / "log.txt").rename(entry / facts.LOG)
+    for name in made["documents"]:
+        (directory / "out" / name).rename(entry / facts.document(name))
     facts.write(made, entry)
     if settings.cache:
         cache.store(key, {path.name: path for path in entry.iterdir()})
@@ -191,15 +219,16 @@ def _deliver(settings: Settings, each: Plan, entry: Path, from_cache: bool) -> O
     if checks is not None and checks["verdict"] == "dead" and not settings.allow_dead:
         return Outcome(each, made, from_cache, Fault("dead-output", checks["explanation"]))
     target = each.target
-    documents = {
+    texts = {
         "record": record.dump(facts.as_record(made, settings, each)),
         "report": json.dumps(facts.as_report(made, each, from_cache), indent=2, ensure_ascii=False) + "\n",
     }
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in documents.items():
+        for name, text in texts.items():
             (Path(folder) / name).write_text(text, encoding="utf-8")
         delivery.deliver(
             {
+                **{target.document(name): entry / facts.document(name) for name in made["documents"]},
                 target.log: entry / facts.LOG,
                 target.report: Path(folder) / "report",
                 target.record: Path(folder) / "record",

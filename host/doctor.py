@@ -1,18 +1,22 @@
-"""What this machine has, and what a conversion here would use and why."""
+"""What this machine has, what a conversion here would use and why, and whether a toolkit works at all."""
 
 import platform
 import shutil
+import time
 from dataclasses import dataclass
 
-from host import engines, paths
+from host import conversion, engines, paths, plan
 from host.console import Screen
 from host.engines import local, recipe
 from host.plan import environment_of
+from host.settings import Settings
 from shared import chips
 from shared.faults import Fault
 
 ENOUGH_BYTES = 8 * 10**9
 """A build needs about three times what it leaves: wheels, layers, result."""
+SHOWN_BYTES = 16
+"""Of the file that a trial makes: enough to tell whether it looks like a model."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,71 @@ def show(engine_name: str, screen: Screen, as_json: bool) -> int:
         rows = [["ok" if finding.fine else "no", finding.name, finding.seen] for finding in findings]
         screen.table(["", "what", "seen"], rows)
     return 0 if able else 4
+
+
+def attempt(toolkit_name: str, engine_name: str, screen: Screen, as_json: bool) -> int:
+    """Convert a tiny model for a toolkit's first chip and print what came of it.
+
+    An environment that is missing is built first.
+
+    Raises:
+        Fault: what stopped it.
+    """
+    toolkit = chips.toolkit(toolkit_name)
+    if not toolkit.driver:
+        raise Fault("toolkit-unavailable", f"{toolkit.package} cannot be driven by this rkforge yet")
+    engine, why = engines.choose(engine_name)
+    screen.say(f"engine {engine.name}: {why}")
+    chip = next(chip for chip in chips.chips().values() if chip.toolkit == toolkit)
+    folder = paths.cache() / "doctor" / toolkit.name
+    folder.mkdir(parents=True, exist_ok=True)
+    model = folder / "model.onnx"
+    model.write_bytes(_model())
+    dtype = next(name for name in chip.offered if toolkit.dtypes[name].quantize)
+    settings = Settings((chip.name,), model, folder, dtype=dtype, allow_dead=True, cache=False)
+    started = time.monotonic()
+    (outcome,) = conversion.convert(settings, engine, plan.make(settings, engine.default_python), screen)
+    if outcome.facts is None:
+        raise outcome.fault or Fault("internal", "the trial ended without a result")
+    made = outcome.facts
+    first = outcome.plan.target.artifact.read_bytes()[:SHOWN_BYTES]
+    letters = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in first)
+    seen = {
+        "installed": f"{toolkit.package} {made['environment'].get('packages', {}).get(toolkit.package, '?')}",
+        "environment": f"{outcome.plan.environment.image}, {engine.name} engine",
+        "converted": f"{outcome.plan.name}, {made['artifact']['size']} bytes",
+        "first bytes": f"{first.hex(' ')}  {letters}",
+        "checked on": toolkit.checked_on,
+        "time": f"{time.monotonic() - started:.1f} s",
+        "files": str(folder),
+    }
+    if as_json:
+        screen.json({"able": True, "seen": seen, "warnings": made["warnings"]})
+        return 0
+    for line in made["warnings"]:
+        screen.warn(line)
+    screen.table(["what", "seen"], [[name, text] for name, text in seen.items()])
+    return 0
+
+
+def _model() -> bytes:
+    """The least network that a toolkit compiles: one convolution of 3 channels and a ReLU, as ONNX."""
+    import numpy
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = numpy.linspace(-1, 1, 8 * 3 * 3 * 3, dtype=numpy.float32).reshape(8, 3, 3, 3)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "weights"], ["sums"], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["sums"], ["features"]),
+        ],
+        "trial",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, (1, 3, 32, 32))],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, (1, 8, 32, 32))],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    opsets = [helper.make_opsetid("", 12)]
+    return bytes(helper.make_model(graph, opset_imports=opsets, ir_version=7).SerializeToString())
 
 
 def _machine() -> Finding:

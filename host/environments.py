@@ -58,7 +58,7 @@ def require(engine: Engine, environment: Environment, screen: Screen) -> None:
 def clean(everything: bool, screen: Screen) -> int:
     """Remove interrupted jobs and stored results; with `everything` environments and images too."""
     alive = jobs.alive()
-    folders = ["results", *(["environments", "builds"] if everything else [])]
+    folders = ["results", "doctor", *(["environments", "builds"] if everything else [])]
     doomed = [path for path in jobs.folder().glob("*") if path.stem not in alive]
     freed = sum(_remove(path) for path in [*doomed, *(paths.cache() / folder for folder in folders)])
     for name in sorted(alive):

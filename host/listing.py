@@ -14,10 +14,18 @@ def chips(screen: Screen, as_json: bool) -> int:
         names = ", ".join((chip.name, *chip.aliases))
         toolkit = f"{chip.toolkit.package} {chip.versions[0]}"
         state = " ".join(chip.offered) if chip.toolkit.driver else "not in this version of rkforge"
-        rows.append([names, toolkit, state])
-    screen.table(["chip", "toolkit", "dtypes"], rows)
+        rows.append([names, toolkit, state, _shares(chip)])
+    screen.table(["chip", "toolkit", "dtypes", "loads the files of"], rows)
+    for chip in table.chips().values():
+        if chip.note:
+            screen.print(f"{chip.note}.")
     screen.print("Why a dtype is not offered: invoke chips --json")
     return 0
+
+
+def _shares(chip: table.Chip) -> str:
+    """The other chips of its family."""
+    return ", ".join(name for name in chip.family if name not in (chip.name, *chip.aliases)) or "-"
 
 
 def _entry(chip: table.Chip) -> dict[str, object]:
@@ -27,6 +35,8 @@ def _entry(chip: table.Chip) -> dict[str, object]:
         "toolkit": chip.toolkit.name,
         "package": chip.toolkit.package,
         "versions": chip.versions,
+        "family": list(chip.family),
+        "note": chip.note,
         "available": bool(chip.toolkit.driver),
         "dtypes": chip.offered,
         "not_offered": {name: reason for name, reason in chip.dtypes.items() if reason},

@@ -1,14 +1,18 @@
 """What will be done, as data: one Plan per chip, made from the settings alone, printed by --dry-run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from host.results import record
 from host.settings import Settings
 from shared import chips
+from shared.faults import Fault
 
-COMPANIONS = ("rknn_source.yaml", "report.json", "log.txt", "failed.log.txt")
+HYBRID_FORMATS = 2
+"""How many number formats the vendor's documentation allows in one model."""
+COMPANIONS = (record.NAME, "report.json", "log.txt", "failed.log.txt")
 """The files beside an artefact, in the order of Target's fields."""
 
 
@@ -45,6 +49,10 @@ class Target:
     failed_log: Path
     """The log of a failed run: the files of an earlier good one stay as they are."""
 
+    def document(self, name: str) -> Path:
+        """Where a further file that the toolkit made goes: beside the others, named as they are."""
+        return self.record.with_name(self.record.name.removesuffix(COMPANIONS[0]) + name)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -57,6 +65,11 @@ class Plan:
     environment: Environment
     config: dict[str, Any]
     """The toolkit's `config`, without what depends on the model's inputs (mean and std)."""
+    hybrid: Mapping[str, str] | None
+    """Layer -> number format; empty for what the toolkit proposes, None for one format for all."""
+    analysis: bool
+    estimate: bool
+    """Whether the host estimates the outputs: the toolkit cannot run what it built, and ONNX Runtime can."""
     target: Target
     notes: tuple[str, ...]
 
@@ -116,8 +129,11 @@ def _plan(settings: Settings, chip: chips.Chip, default_python: Callable[[chips.
         activation_bits=dtype.activation_bits,
         environment=environment,
         config=config,
+        hybrid=_hybrid(settings, chip, dtype),
+        analysis=settings.analysis,
+        estimate=dtype.estimate and not toolkit.simulator and settings.hybrid is None,
         target=_target(settings, f"{chip.name}-{dtype.name}", toolkit.artifact),
-        notes=notes,
+        notes=(*notes, *filter(None, [chip.note])),
     )
 
 
@@ -135,6 +151,27 @@ def _dtype(settings: Settings, chip: chips.Chip) -> tuple[chips.Dtype, tuple[str
     return chips.dtype(chip, chip.offered[0]), (
         f"{chip.name} cannot use {wanted} ({chip.dtypes[wanted]}): converting to {chip.offered[0]}",
     )
+
+
+def _hybrid(settings: Settings, chip: chips.Chip, dtype: chips.Dtype) -> Mapping[str, str] | None:
+    """The layers with a format of their own, if they go with the dtype."""
+    if settings.hybrid is None:
+        return None
+    if not dtype.quantize:
+        works = [name for name in chip.offered if chip.toolkit.dtypes[name].quantize]
+        raise Fault(
+            "bad-option",
+            f"--hybrid: {dtype.name} is not quantized, so that no layer can differ",
+            f"Use --dtype {' or '.join(works)}.",
+        )
+    formats = sorted({*settings.hybrid.values(), str(dtype.config.get("quantized_dtype", dtype.name))})
+    if len(formats) > HYBRID_FORMATS:
+        raise Fault(
+            "bad-option",
+            f"--hybrid: a model can have {HYBRID_FORMATS} number formats, this would be {', '.join(formats)}",
+            "Give all layers of --hybrid the same format; all others have that of --dtype.",
+        )
+    return settings.hybrid
 
 
 def _target(settings: Settings, name: str, artifact: str) -> Target:

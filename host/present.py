@@ -14,9 +14,12 @@ from host.engines.protocol import Engine
 from host.plan import Plan
 from host.results import facts, record
 from host.settings import Settings
+from shared import chips
 from shared.faults import Fault
 
 LOW_COSINE = 0.95
+BYTES_ONLY = "sha256 (no canonical digest here: compared byte by byte)"
+ESTIMATED = "estimated on the host, not the toolkit's own arithmetic"
 
 
 def preview(settings: Settings, screen: Screen, as_json: bool) -> int:
@@ -34,6 +37,8 @@ def preview(settings: Settings, screen: Screen, as_json: bool) -> int:
         screen.print(
             f"{each.name}: config({', '.join(f'{key}={value!r}' for key, value in each.config.items())})"
         )
+        if each.hybrid is not None:
+            screen.print(f"{each.name}: hybrid {dict(each.hybrid) or 'as the toolkit proposes'}")
     return 0
 
 
@@ -67,7 +72,10 @@ def repeat(path: Path, flags: Mapping[str, Any], screen: Screen, as_json: bool) 
         raise outcome.fault or Fault("internal", "the repeated conversion ended without a result")
     before, now = recorded["artifact"], outcome.facts["artifact"]
     same_bytes = before["sha256"] == now["sha256"]
-    same = same_bytes or (before["canonical_digest"] == now["canonical_digest"] is not None)
+    name, key = (
+        ("canonical digest", "canonical_digest") if now["canonical_digest"] else (BYTES_ONLY, "sha256")
+    )
+    same = same_bytes or before[key] == now[key]
     if as_json:
         document = _document(outcomes, engine, time.monotonic() - started)
         screen.json({**document, "reproduced": same, "identical_bytes": same_bytes})
@@ -75,11 +83,11 @@ def repeat(path: Path, flags: Mapping[str, Any], screen: Screen, as_json: bool) 
         differences = record.differences(recorded["environment"], outcome.facts["environment"])
         raise Fault(
             "not-reproduced",
-            f"canonical digest {now['canonical_digest']}, recorded {before['canonical_digest']}\n  "
+            f"{name} {now[key]}, recorded {before[key]}\n  "
             + "\n  ".join(differences or ["the environments are the same"]),
         )
     if not as_json:
-        screen.print(f"canonical digest  {now['canonical_digest']}")
+        screen.print(f"{name}  {now[key]}")
         screen.print(f"reproduced: {'identical bytes' if same_bytes else 'same canonical digest'}")
     return 0
 
@@ -129,26 +137,35 @@ def _show(outcomes: list[Outcome], engine: Engine, seconds: float, screen: Scree
             screen.print(f"{outcome.plan.target.artifact}  {artifact['size']} bytes  {how}")
             screen.print(f"  sha256            {artifact['sha256']}")
             screen.print(f"  canonical digest  {artifact['canonical_digest'] or 'not available'}")
+            for name in outcome.facts["documents"]:
+                screen.print(f"  also              {outcome.plan.target.document(name)}")
     good = [outcome for outcome in outcomes if outcome.fault is None]
     if good:
-        screen.say(f"next: invoke inspect {good[0].plan.target.artifact}")
+        first = good[0].plan
+        screen.say(f"next: invoke inspect {first.target.artifact}")
+        if not chips.toolkit(first.environment.toolkit).simulator:
+            screen.say(f"next: with the board connected: {facts.board_command(first)}")
 
 
 def _show_checks(outcome: Outcome, screen: Screen) -> None:
     assert outcome.facts is not None
     checks = outcome.facts["checks"]
+    toolkit = chips.toolkit(outcome.plan.environment.toolkit)
+    if not toolkit.simulator:
+        screen.warn(f"{outcome.plan.name}: the file was checked on {toolkit.checked_on}")
     if checks is None:
         screen.warn(
             f"{outcome.plan.name}: the result was not simulated, so nothing is known about its accuracy"
         )
         return
+    how = ESTIMATED if checks["estimate"] else "simulator"
     for output in checks["outputs"]:
         cosine, error = output["cosine"], output["max_error"]
         if cosine is None:
-            screen.warn(f"{outcome.plan.name}: output {output['name']} is not finite in the simulator")
+            screen.warn(f"{outcome.plan.name}: output {output['name']} is not finite ({how})")
             continue
         line = f"{outcome.plan.name}: output {output['name']} cosine {cosine:.5f}, max error {error:.4g}"
-        line += f" against the float model on {checks['images']} held-out inputs (simulator)"
+        line += f" against the float model on {checks['images']} held-out inputs ({how})"
         (screen.warn if cosine < LOW_COSINE else screen.say)(line)
     if checks["verdict"] == "dead" and outcome.fault is None:
         screen.warn(f"{outcome.plan.name}: kept with a dead output. {checks['explanation']}")
@@ -192,6 +209,7 @@ def _artifact(outcome: Outcome) -> dict[str, Any]:
         "canonical_digest": made["artifact"]["canonical_digest"],
         "record": str(each.target.record),
         "report": str(each.target.report),
+        "documents": [str(each.target.document(name)) for name in made["documents"]],
         "cache": "hit" if outcome.from_cache else "miss",
         "warnings": made["warnings"],
     }

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from shared import chips
 from shared.faults import Fault
 
 RESIZES = ("letterbox", "stretch", "crop")
 ENGINES = ("auto", "docker", "local")
+HYBRID_KEY = "customized_quantize_layers"
+"""Where the vendor's own file has the layers: what one conversion leaves can be given to the next."""
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -33,6 +37,9 @@ class Settings:
     variant: str = ""
     engine: str = "auto"
     config: Mapping[str, Any] = field(default_factory=dict)
+    hybrid: Mapping[str, str] | None = None
+    """Layer -> number format; empty for what the toolkit proposes, None for one format for all."""
+    analysis: bool = False
     timeout_s: float = 3600.0
     memory_bytes: int = 8 << 30
     jobs: int = 1
@@ -128,6 +135,30 @@ def _flag(value: str) -> bool:
     return words[value.strip().lower()]
 
 
+def _hybrid(value: str) -> dict[str, str]:
+    text = value.strip()
+    if text == "auto":
+        return {}
+    try:
+        if "=" in text and not text.startswith("{"):
+            layers = dict(map(_layer, text.split(",")))
+        else:
+            layers = yaml.safe_load(text if text.startswith("{") else path(text).read_text(encoding="utf-8"))
+            layers = layers.get(HYBRID_KEY, layers)
+        if not layers or not all(isinstance(part, str) for row in layers.items() for part in row):
+            raise ValueError
+    except (AttributeError, OSError, ValueError, yaml.YAMLError):
+        raise ValueError("auto, layer=format with commas between several, or a YAML file of them") from None
+    return layers
+
+
+def _layer(text: str) -> tuple[str, str]:
+    layer, _, name = text.rpartition("=")
+    if not (layer.strip() and name.strip()):
+        raise ValueError
+    return layer.strip(), name.strip()
+
+
 def _choice(kind: str, known: tuple[str, ...]) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value.strip() not in known:
@@ -162,6 +193,13 @@ SETTINGS = (
         "dtype", "dtype", _text, "int8, fp16 or a vendor dtype; default int8 with a dataset, else fp16", True
     ),
     Setting("algorithm", "algorithm", _text, "calibration algorithm: normal, mmse, kl_divergence", True),
+    Setting(
+        "hybrid",
+        "hybrid",
+        _hybrid,
+        "layers with a number format of their own: layer=format,..., a YAML file of them, or auto",
+        True,
+    ),
     Setting("size", "size", _size, "input size WIDTHxHEIGHT, for models with a dynamic one", True),
     Setting("mean", "mean", _numbers, "subtracted from each channel, 0-255 scale; default 0,0,0", True),
     Setting("std", "std", _scales, "each channel is divided by it, 0-255 scale; default 255,255,255", True),
@@ -172,6 +210,7 @@ SETTINGS = (
     Setting("timeout", "timeout_s", _seconds, "stop a job after this many seconds; default 3600"),
     Setting("memory", "memory_bytes", _bytes, "memory of one job, for example 4g; default 8g"),
     Setting("jobs", "jobs", _count, "how many conversions run at once; default 1"),
+    Setting("analysis", "analysis", _flag, "also write the toolkit's own layer-by-layer error analysis"),
     Setting("allow-dead", "allow_dead", _flag, "keep the result although an output is dead"),
     Setting(
         "cache", "cache", _flag, "take the stored result of the same conversion; --no-cache converts anew"

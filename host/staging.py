@@ -131,29 +131,46 @@ def stage(settings: Settings, quantize: bool, toolkit: Toolkit, folder: Path) ->
 
 def reference(staged: Staged, folder: Path) -> Reference:
     """Run the float model on the held-out inputs in `folder`."""
-    arrays = {}
-    for number, (each, path) in enumerate(zip(staged.source.inputs, staged.heldout, strict=True)):
-        array = np.load(folder / Path(path).name)
+    proto, arrays = staged.source.proto, held_out(staged, folder)
+    named = {each.name: array for each, array in zip(staged.source.inputs, arrays, strict=True)}
+    return Reference(reference_outputs(proto, named), channel_layouts(proto))
+
+
+def held_out(staged: Staged, folder: Path) -> list[NDArray[Any]]:
+    """The held-out inputs in `folder` as the model takes them: [samples, *shape] each."""
+    return fed(staged, [np.load(folder / Path(path).name) for path in staged.heldout])
+
+
+def fed(staged: Staged, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Staged samples, an array per input, as the model takes them: images are normalised, channels first."""
+    values = []
+    for number, (each, array) in enumerate(zip(staged.source.inputs, arrays, strict=True)):
         if image_size(each.shape):
             mean, std = (staged.config[key][number] for key in ("mean_values", "std_values"))
-            as_images = (
-                array if array.dtype == np.uint8 else array.reshape(-1, *each.shape[1:]).transpose(0, 2, 3, 1)
-            )
-            array = normalise(as_images, mean, std)
-        arrays[each.name] = array
-    proto = staged.source.proto
-    return Reference(reference_outputs(proto, arrays), channel_layouts(proto))
+            pictures = array
+            if array.dtype != np.uint8:
+                pictures = array.reshape(-1, *each.shape[1:]).transpose(0, 2, 3, 1)
+            array = normalise(pictures, mean, std)
+        values.append(array.reshape(-1, *each.shape))
+    return values
+
+
+def simulated(folder: Path, names: Sequence[str]) -> list[NDArray[Any]]:
+    """The outputs that a job's simulator left in `folder`: [samples, *output shape] each."""
+    return [np.load(folder / name) for name in names]
 
 
 def check(
-    expected: Reference, simulated: Sequence[Path], activation_bits: int | None
+    expected: Reference,
+    answers: Sequence[NDArray[Any]],
+    activation_bits: int | None,
+    estimated: bool = False,
 ) -> dict[str, Any] | None:
-    """The simulator's outputs, one .npy each, against the float model's; None when nothing was simulated."""
-    if not simulated:
+    """A simulator's or an estimate's outputs against the float model's; None when there are none."""
+    if not answers:
         return None
-    answers = [np.load(path) for path in simulated]
     checks = compare(answers, expected.outputs, expected.layouts, activation_bits)
-    return {**checks.to_json(), "explanation": explain(checks)}
+    return {**checks.to_json(), "estimate": estimated, "explanation": explain(checks, estimated)}
 
 
 def _available_bytes() -> int:

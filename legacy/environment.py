@@ -3,11 +3,12 @@
 import glob
 import os
 import sys
-import sysconfig
 from email.parser import Parser
 from typing import Any, Dict, List
 
 METADATA = ("*.dist-info/METADATA", "*.egg-info/PKG-INFO")
+VENDORED = "_vendor"
+"""The folder of copies that setuptools keeps for itself, and puts on the path."""
 
 
 def environment() -> Dict[str, Any]:
@@ -21,5 +22,5 @@ def environment() -> Dict[str, Any]:
 
 
 def _found(kind: str) -> List[str]:
-    folders = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
-    return [path for folder in folders for path in glob.glob(os.path.join(glob.escape(folder), kind))]
+    folders = [glob.escape(folder) for folder in sys.path if os.path.basename(folder) != VENDORED]
+    return [path for folder in folders for path in glob.glob(os.path.join(folder, kind))]

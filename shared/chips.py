@@ -64,6 +64,8 @@ class Toolkit(NamedTuple):
     dtypes: Dict[str, Dtype]
     config_keys: Dict[str, Dict[str, Any]]
     """Per version: option of `config` -> its default value."""
+    choices: Dict[str, Sequence[Any]]
+    """Option of `config` -> its values, where the toolkit would take any other one without a word."""
 
 
 class Chip(NamedTuple):
@@ -120,7 +122,7 @@ def chip(name: str) -> Chip:
 def dtype(of: Chip, name: str) -> Dtype:
     """The dtype of that name for a chip; Fault dtype-unsupported with the reason and what would work."""
     known = {alias: dtype for dtype in of.toolkit.dtypes.values() for alias in (dtype.name, *dtype.aliases)}
-    works = "%s converts with %s" % (of.name, ", ".join(of.offered))
+    works = _hint("%s converts with %s." % (of.name, ", ".join(of.offered)), of)
     if name.lower() not in known:
         raise Fault("dtype-unsupported", unknown("dtype", name, list(known)), works)
     found = known[name.lower()]
@@ -134,12 +136,13 @@ def version(of: Chip, name: str) -> str:
     """`name` when that version of the toolkit knows the chip; the default when `name` is empty."""
     name = name or of.versions[0]
     if name not in of.toolkit.versions:
-        raise Fault("version-unsupported", unknown(of.toolkit.package, name, list(of.toolkit.versions)))
+        known = unknown(of.toolkit.package, name, list(of.toolkit.versions))
+        raise Fault("version-unsupported", known, _hint("", of))
     if name not in of.versions:
         raise Fault(
             "version-unsupported",
             "%s %s does not know %s" % (of.toolkit.package, name, of.name),
-            "Versions that do: %s." % ", ".join(of.versions),
+            _hint("Versions that do: %s." % ", ".join(of.versions), of),
         )
     return name
 
@@ -150,6 +153,11 @@ def unknown(kind: str, name: str, known: List[str]) -> str:
     if near:
         return "unknown %s %s: did you mean %s?" % (kind, name, near[0])
     return "unknown %s %s: choose from %s" % (kind, name, ", ".join(known))
+
+
+def _hint(text: str, of: Chip) -> str:
+    """The hint, and what everyone should be told about the chip: they may have meant another one."""
+    return " ".join(filter(None, [text, of.note and of.note + "."]))
 
 
 @functools.lru_cache(maxsize=None)

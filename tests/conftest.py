@@ -91,17 +91,17 @@ def command_environment(session_cache: Path) -> dict[str, str]:
     return {**kept, "RKFORGE_CACHE_DIR": str(session_cache), "NO_COLOR": "1"}
 
 
-def command_line(*arguments: str) -> list[str]:
-    """`invoke ...` as a command that works from any folder."""
-    return [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *arguments]
+def command_line(*arguments: str, root: Path = ROOT) -> list[str]:
+    """`invoke ...` of the checkout `root` as a command that works from any folder."""
+    return [sys.executable, "-m", "invoke", "--search-root", str(root), *arguments]
 
 
-def command(folder: Path, environment: dict[str, str]) -> Command:
-    """Runs `invoke ...` in `folder`, as `run("convert", "--chip", "rk3588")`."""
+def command(folder: Path, environment: dict[str, str], root: Path = ROOT) -> Command:
+    """Runs `invoke ...` of the checkout `root` in `folder`, as `run("convert", "--chip", "rk3588")`."""
 
     def run(*arguments: str, **variables: str) -> Ended:
         done = subprocess.run(
-            command_line(*arguments),
+            command_line(*arguments, root=root),
             cwd=folder,
             env={**environment, **variables},
             stdin=subprocess.DEVNULL,

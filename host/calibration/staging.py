@@ -108,6 +108,29 @@ def stage_noise(inputs: Sequence[Input], folder: Path, formats: Formats) -> Stag
     return Staged(_write_list(folder, zip(*columns, strict=True)), tuple(held_out))
 
 
+def read_back(calibration: Path, inputs: Sequence[Input], formats: Formats, count: int) -> list[Array]:
+    """What the first `count` lines of a staged list hold, one array per model input.
+
+    Returns:
+        uint8 (samples, height, width, channels) for images, else (samples, *input shape).
+    """
+    lines = calibration.read_text(encoding="utf-8").splitlines()[:count]
+    rows = [[calibration.parent / name for name in line.split(" ")] for line in lines]
+    return [
+        np.stack([_read_staged(path, each, formats) for path in column])
+        for column, each in zip(zip(*rows, strict=True), inputs, strict=True)
+    ]
+
+
+def _read_staged(path: Path, model_input: Input, formats: Formats) -> Array:
+    if path.suffix != ARRAY:
+        size = image_size(model_input.shape)
+        assert size is not None
+        return np.asarray(Image.open(path)).reshape(size.height, size.width, size.channels)
+    sample: Array = np.load(path)
+    return sample.transpose(np.argsort(ORDERS[formats["arrays"]])) if sample.ndim == 4 else sample
+
+
 class _Handling(NamedTuple):
     """How one kind of file is read, written and, where it is not used, looked at."""
 

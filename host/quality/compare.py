@@ -122,9 +122,14 @@ def compare(
     return Checks(len(simulated[0]), tuple(outputs))
 
 
-def explain(checks: Checks) -> str:
+def explain(checks: Checks, estimated: bool = False) -> str:
     """A paragraph on every dead output: what is lost, why, and the cure. Empty when none is dead."""
-    return "\n".join(_explain(output, checks.images) for output in checks.outputs if output.dead_groups)
+    return "\n".join(
+        ("By an estimate on the host, not the toolkit's own arithmetic: " if estimated else "")
+        + _explain(output, checks.images, "in the estimate" if estimated else "in the simulator")
+        for output in checks.outputs
+        if output.dead_groups
+    )
 
 
 def _check(
@@ -216,9 +221,9 @@ _SYMPTOMS: dict[Death, str] = {
 }
 
 
-def _explain(output: OutputCheck, images: int) -> str:
+def _explain(output: OutputCheck, images: int, where: str) -> str:
     lost = "; ".join(
-        f"channels {group.start} to {group.stop - 1} {_SYMPTOMS[group.dead]} in the simulator "
+        f"channels {group.start} to {group.stop - 1} {_SYMPTOMS[group.dead]} {where} "
         f"({group.reference_minimum:.3g} to {group.reference_maximum:.3g} in the model)"
         for group in output.dead_groups
     )

@@ -16,6 +16,7 @@ from host.plan import Plan
 from host.results import record
 from host.settings import Settings
 from host.sources.fingerprint import raw_fingerprint
+from shared import chips
 from shared.contract import Artifact, Result
 
 VERSION = "0.1.0"
@@ -53,6 +54,7 @@ def code_digest() -> str:
 def request(settings: Settings, each: Plan) -> dict[str, Any]:
     """The request for one chip as setting name -> text, paths aside, defaults filled in."""
     size = settings.size and f"{settings.size[0]}x{settings.size[1]}"
+    hybrid = each.hybrid and json.dumps(dict(each.hybrid), sort_keys=True, ensure_ascii=False)
     values = {
         "chip": each.chip,
         "dtype": each.dtype,
@@ -66,6 +68,8 @@ def request(settings: Settings, each: Plan) -> dict[str, Any]:
         "toolkit-version": each.environment.version,
         "python": each.environment.python,
         "variant": each.environment.variant,
+        "hybrid": "auto" if each.hybrid == {} else hybrid,
+        "analysis": "true" if each.analysis else None,
     }
     return {**{name: value for name, value in values.items() if value}, "set": dict(settings.config)}
 
@@ -98,18 +102,24 @@ def make(
         "staged": dict(staged),
         "toolkit": {
             "name": each.environment.toolkit,
-            "version": result.artifact.toolkit_version,
+            "version": result.artifact.toolkit_version or each.environment.version,
             "config": {**each.config, **staged["config"], **changes},
             "quantize": each.quantize,
             "retries": result.retries,
         },
         "environment": {**environment, **result.environment},
         "artifact": {key: value for key, value in result.artifact._asdict().items() if key != "file"},
+        "documents": result.documents,
         "checks": checks,
         "warnings": [*staged["warnings"], *result.warnings],
         "durations_s": result.durations_s,
         "peak_memory_bytes": result.peak_memory_bytes,
     }
+
+
+def document(name: str) -> str:
+    """The name of a toolkit's further file in the cache."""
+    return f"document.{name}"
 
 
 def write(made: Facts, folder: Path) -> None:
@@ -127,11 +137,11 @@ def read(folder: Path) -> Facts:
 def intact(folder: Path) -> bool:
     """Whether a stored result is still what was stored: disks fail, and people clean up by hand."""
     try:
-        data = (folder / ARTIFACT).read_bytes()
-        return (folder / LOG).is_file() and hashlib.sha256(data).hexdigest() == read(folder)["artifact"][
-            "sha256"
-        ]
-    except (OSError, ValueError):
+        made, data = read(folder), (folder / ARTIFACT).read_bytes()
+        others = [LOG, *map(document, made["documents"])]
+        whole = all((folder / name).is_file() for name in others)
+        return whole and hashlib.sha256(data).hexdigest() == made["artifact"]["sha256"]
+    except (OSError, ValueError, KeyError):
         return False
 
 
@@ -151,27 +161,46 @@ def as_record(made: Facts, settings: Settings, each: Plan) -> dict[str, Any]:
         "toolkit": made["toolkit"],
         "artifact": {"file": each.target.artifact.name, **made["artifact"]},
         "environment": made["environment"],
-        "verdict": (made["checks"] or {}).get("verdict", "not simulated"),
+        "verdict": _verdict(made["checks"]),
     }
+
+
+def _verdict(checks: Mapping[str, Any] | None) -> str:
+    if checks is None:
+        return "not simulated"
+    return f"{checks['verdict']} (estimated)" if checks["estimate"] else str(checks["verdict"])
 
 
 def as_report(made: Facts, each: Plan, from_cache: bool) -> dict[str, Any]:
     """The content of report.json: the result, how it compares with the float model, time and memory."""
+    toolkit = chips.toolkit(each.environment.toolkit)
+    failed = toolkit.simulator and made["checks"] is None
     return {
         "chip": each.chip,
         "dtype": each.dtype,
         "toolkit": made["toolkit"]["name"],
         "version": made["toolkit"]["version"],
+        "family": list(chips.chip(each.chip).family),
         "artifact": {"path": str(each.target.artifact), **made["artifact"]},
+        "documents": [str(each.target.document(name)) for name in made["documents"]],
         "checks": made["checks"],
-        "checked_on": "the vendor's PC simulator; no board was involved",
-        "notes": made["staged"]["notes"],
+        "checked_on": "nothing: the simulator failed, and no board was involved"
+        if failed
+        else toolkit.checked_on,
+        "board_command": board_command(each),
+        "notes": [*each.notes, *made["staged"]["notes"]],
         "warnings": made["warnings"],
         "retries": made["toolkit"]["retries"],
         "cache": "hit" if from_cache else "miss",
         "durations_s": made["durations_s"],
         "peak_memory_bytes": made["peak_memory_bytes"],
     }
+
+
+def board_command(each: Plan) -> str:
+    """What checks the artefact on a board."""
+    command = chips.toolkit(each.environment.toolkit).board_command
+    return command.format(artifact=each.target.artifact, chip=each.chip)
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -1,15 +1,20 @@
-"""`invoke inspect`: a .rknn file in words, read from its own bytes."""
+"""`invoke inspect`: a .rknn file in words, from its own bytes or, where those cannot be read, its record."""
 
+import hashlib
 from pathlib import Path
 
 from host.console import Screen
-from host.results import card
+from host.results import card, record
 from shared import rknn_file
+from shared.faults import Fault
 
 
 def show(path: Path, screen: Screen, as_json: bool) -> int:
-    """Print what the file says about itself; Fault rknn-invalid when it is none."""
-    parsed = rknn_file.read(str(path))
+    """Print what is known about the file; Fault rknn-invalid when that is nothing."""
+    try:
+        parsed = rknn_file.read(str(path))
+    except Fault as fault:
+        return _show_record(path, screen, as_json, fault)
     own = card.read(parsed.custom_string)
     if as_json:
         screen.json({"path": str(path), **parsed.to_json(), "card": own})
@@ -37,3 +42,37 @@ def _text(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _show_record(path: Path, screen: Screen, as_json: bool, fault: Fault) -> int:
+    """What the record beside a file tells about it; `fault` when there is no record of these bytes."""
+    found = path.is_file() and record.beside(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    if not found:
+        hint = f"A file of a format that rkforge does not read is shown from the {record.NAME} beside it."
+        raise Fault(fault.code, fault.message, f"{fault.hint} {hint}")
+    home, recorded = found
+    asked, model = recorded["request"], recorded["model"]
+    document = {
+        "path": str(path),
+        "record": str(home),
+        "size": recorded["artifact"]["size"],
+        "platform": asked["chip"],
+        "toolkit_version": recorded["toolkit"]["version"],
+        "dtype": asked["dtype"],
+        "inputs": model["inputs"],
+        "outputs": model["outputs"],
+    }
+    if as_json:
+        screen.json(document)
+        return 0
+    screen.print(f"{path}: {document['size']} bytes, of a format that rkforge does not read; from {home}:")
+    screen.print(f"chip      {document['platform']}")
+    screen.print(f"toolkit   {recorded['toolkit']['name']} {document['toolkit_version']}")
+    screen.print(f"dtype     {document['dtype']}")
+    rows = [
+        [kind, tensor["name"], "x".join(map(str, tensor["shape"])), tensor["dtype"]]
+        for kind in ("input", "output")
+        for tensor in model[f"{kind}s"]
+    ]
+    screen.table(["", "name", "model shape", "model dtype"], rows)
+    return 0

@@ -10,6 +10,7 @@ import yaml
 from shared.faults import Fault
 
 FORMAT = 1
+NAME = "rknn_source.yaml"
 
 
 def dump(record: Mapping[str, Any]) -> str:
@@ -36,6 +37,18 @@ def read(path: Path) -> dict[str, Any]:
     ):
         raise Fault("record-invalid", f"{path} is not a record of a conversion")
     return content
+
+
+def beside(artifact: Path, sha256: str) -> tuple[Path, dict[str, Any]] | None:
+    """The record that lies beside an artefact and is of these bytes: where, and what it says."""
+    for path in (artifact.with_name(f"{artifact.stem}.{NAME}"), artifact.with_name(NAME)):
+        try:
+            content = read(path)
+        except Fault:
+            continue
+        if content["artifact"].get("sha256") == sha256:
+            return path, content
+    return None
 
 
 def relative(path: Path, folder: Path) -> str:

@@ -89,7 +89,33 @@ def test_version_must_know_the_chip() -> None:
     assert chips.version(young, young.since) == young.since
     with pytest.raises(Fault, match=r"rknn-toolkit2 2\.2\.0 does not know rv1126b") as caught:
         chips.version(young, "2.2.0")
-    assert caught.value.hint == f"Versions that do: {', '.join(young.versions)}."
+    assert caught.value.hint == f"Versions that do: {', '.join(young.versions)}. {young.note}."
+
+
+def test_family_is_the_same_for_all_its_members() -> None:
+    families = {chip.family for chip in map(_frozen, CHIPS) if chip.family}
+    assert families == {("rk1806", "rk1808", "rk3399pro"), ("rv1109", "rv1126")}
+    for family in families:
+        for name in family:
+            assert tuple(chips.chip(name).family) == family
+
+
+def _frozen(chip: chips.Chip) -> chips.Chip:
+    return chip._replace(family=tuple(chip.family))
+
+
+@pytest.mark.parametrize("toolkit", TOOLKITS, ids=lambda toolkit: str(toolkit.name))
+def test_choices_are_of_options_that_there_are_and_hold_the_defaults(toolkit: chips.Toolkit) -> None:
+    for key, values in toolkit.choices.items():
+        defaults = [keys[key] for keys in toolkit.config_keys.values() if key in keys]
+        assert defaults and all(default in values for default in defaults)
+    assert set(toolkit.algorithms) <= set(toolkit.choices["quantized_algorithm"])
+
+
+@pytest.mark.parametrize("toolkit", TOOLKITS, ids=lambda toolkit: str(toolkit.name))
+def test_hybrid_formats_hold_those_of_the_quantizing_dtypes(toolkit: chips.Toolkit) -> None:
+    own = {dtype.config["quantized_dtype"] for dtype in toolkit.dtypes.values() if dtype.quantize}
+    assert not toolkit.hybrid or own <= set(toolkit.hybrid)
 
 
 def test_unknown_version() -> None:

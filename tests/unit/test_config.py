@@ -1,10 +1,12 @@
 """Settings: which source wins, how text is read, and that every mistake is found before any work."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from host.config import resolve
 from host.settings import SETTINGS, Settings
@@ -58,13 +60,13 @@ def test_flag_wins_over_environment_over_file(folder: Path) -> None:
 def test_every_setting_is_read_from_every_source(folder: Path) -> None:
     texts = {
         **{
-            "chip": "rk3566",
+            "chip": "rv1126",
             "model": str(folder / "b.onnx"),
             "output": "o",
             "dataset": str(folder / "images"),
         },
         **{"max-images": "5", "resize": "crop", "dtype": "int8", "algorithm": "mmse", "size": "64x32"},
-        **{"mean": "1,2,3", "std": "4,5,6", "toolkit-version": "2.3.2", "python": "3.10", "variant": "slim"},
+        **{"mean": "1,2,3", "std": "4,5,6", "toolkit-version": "1.7.5", "python": "3.8", "variant": "slim"},
         **{
             "engine": "local",
             "timeout": "9",
@@ -73,6 +75,7 @@ def test_every_setting_is_read_from_every_source(folder: Path) -> None:
             "allow-dead": "true",
             "cache": "false",
         },
+        **{"hybrid": "auto", "analysis": "true"},
     }
     assert set(texts) == {setting.name for setting in SETTINGS}
     variables = {f"RKFORGE_{name.replace('-', '_').upper()}": text for name, text in texts.items()}
@@ -148,7 +151,7 @@ def test_toolkit_options(folder: Path) -> None:
     [
         (
             "optimisation_level=2",
-            "unknown toolkit option optimisation_level: did you mean optimization_level?",
+            "unknown option of rknn-toolkit2 optimisation_level: did you mean optimization_level?",
         ),
         ("optimization_level=4", "choose from 0, 1, 2, 3"),
         ("float_dtype=float8", "choose from float16, bfloat16, tfloat32"),
@@ -168,7 +171,7 @@ def test_bad_toolkit_option(folder: Path, change: str, words: str) -> None:
 def test_toolkit_options_are_those_of_the_version(folder: Path) -> None:
     assert read(folder, "compute_order=DepthFirst").config
     assert (
-        "unknown toolkit option"
+        "unknown option of rknn-toolkit2 compute_order"
         in mistake(folder, "compute_order=DepthFirst", toolkit_version="2.2.0").message
     )
 
@@ -235,7 +238,6 @@ def test_empty_file_is_fine(folder: Path) -> None:
     [
         ({"chip": None}, "bad-option"),
         ({"chip": "rk3855"}, "chip-unknown"),
-        ({"chip": "rk1808"}, "toolkit-unavailable"),
         ({"model": None}, "model-missing"),
         ({"model": "none.onnx"}, "model-missing"),
         ({"dataset": "none"}, "dataset-missing"),
@@ -275,3 +277,80 @@ def test_all_mistakes_are_reported_at_once_each_with_its_hint(folder: Path) -> N
 
 def test_a_mistake_that_several_chips_share_is_told_once(folder: Path) -> None:
     assert mistake(folder, "optimization_level=9", chip="rk3588,rk3566").message.count("choose from") == 1
+
+
+HYBRID = {"conv": "dynamic_fixed_point-i16", "head/conv:0": "dynamic_fixed_point-i16"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("auto", {}),
+        ("conv=dynamic_fixed_point-i16, head/conv:0 = dynamic_fixed_point-i16", HYBRID),
+        (json.dumps(HYBRID), HYBRID),
+        ("layers.yaml", HYBRID),
+        ("vendors.cfg", HYBRID),
+    ],
+)
+def test_hybrid_is_read_from_text_and_from_files(
+    folder: Path, text: str, expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "layers.yaml").write_text(yaml.safe_dump(HYBRID))
+    (folder / "vendors.cfg").write_text(
+        yaml.safe_dump({"customized_quantize_layers": HYBRID, "quantize_parameters": {"@conv:out0": {}}})
+    )
+    monkeypatch.chdir(folder)
+    assert read(folder, chip="rv1126", hybrid=text).hybrid == expected
+
+
+def test_hybrid_is_a_mapping_in_the_file(folder: Path) -> None:
+    file = f"model: a.onnx\nchip: rv1126\nhybrid: {json.dumps(HYBRID)}\n"
+    assert read(folder, file=file, model=None, chip=None).hybrid == HYBRID
+
+
+@pytest.mark.parametrize(
+    "text", ["conv", "conv=", "=float32", "{}", "[1]", "none.yaml", "{a: 1}", "a=float32,b"]
+)
+def test_hybrid_that_names_no_layer(folder: Path, text: str) -> None:
+    fault = mistake(folder, chip="rv1126", hybrid=text)
+    assert fault.code == "bad-option"
+    assert "layer=format" in fault.message and "--hybrid" in fault.message
+
+
+def test_hybrid_formats_are_those_of_the_toolkit(folder: Path) -> None:
+    assert (
+        "did you mean dynamic_fixed_point-i16?"
+        in mistake(folder, chip="rv1126", hybrid="conv=dynamic_fixed_point-16").message
+    )
+
+
+def test_hybrid_is_offered_by_some_toolkits_only(folder: Path) -> None:
+    fault = mistake(folder, chip="rk3588,rv1126", hybrid="auto")
+    assert (fault.code, fault.exit_status) == ("dtype-unsupported", 3)
+    assert "rknn-toolkit2" in fault.message
+    assert fault.hint == "rknn-toolkit has it: rk1808, rk3399pro, rv1109, rv1126."
+
+
+def test_options_values_are_those_of_the_toolkit(folder: Path) -> None:
+    assert read(folder, "quantized_algorithm=gdq").config
+    fault = mistake(folder, "quantized_algorithm=gdq", chip="rv1126")
+    assert "choose from normal, mmse, kl_divergence" in fault.message
+    assert read(folder, "mmse_epoch=5", chip="rv1126").config == {"mmse_epoch": 5}
+    fault = mistake(folder, "mmse_epoch=5")
+    assert "unknown option of rknn-toolkit2" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("options", "other"),
+    [
+        ({"chip": "rv1126", "toolkit_version": "2.5.0"}, "--chip rv1126b"),
+        ({"chip": "rv1126", "dtype": "w4a16"}, "--chip rv1126b"),
+        ({"chip": "rv1126b", "toolkit_version": "1.7.5"}, "--chip rv1126"),
+        ({"chip": "rv1126b", "dtype": "dynamic_fixed_point-i8"}, "--chip rv1126"),
+    ],
+    ids=str,
+)
+def test_what_belongs_to_a_chip_of_nearly_the_same_name_is_answered_with_it(
+    folder: Path, options: dict[str, Any], other: str
+) -> None:
+    assert mistake(folder, **options).hint.endswith(f"use {other}.")

@@ -108,6 +108,48 @@ def test_companions_of_a_named_file_bear_its_name() -> None:
     assert list(vars(target).values()) == [Path("here") / name for name in names]
 
 
+def test_hybrid_needs_a_quantizing_dtype_and_at_most_two_formats() -> None:
+    layers = {"a": "dynamic_fixed_point-i16", "b": "dynamic_fixed_point-i16"}
+    assert only("rv1126", dtype="int8", hybrid=layers).hybrid == layers
+    assert only("rv1126", dtype="int8", hybrid={}).hybrid == {}
+    with pytest.raises(Fault, match="fp16 is not quantized") as caught:
+        only("rv1126", hybrid=layers)
+    assert "--dtype int8" in caught.value.hint
+    three = {**layers, "c": "float32"}
+    with pytest.raises(Fault, match="2 number formats, this would be asymmetric_affine-u8, dynamic_fixed"):
+        only("rv1126", dtype="int8", hybrid=three)
+    assert only("rv1126", dtype="dynamic_fixed_point-i16", hybrid=three).hybrid == three
+
+
+@pytest.mark.parametrize(
+    ("chip", "options", "estimated"),
+    [
+        ("rv1126", {"dtype": "int8"}, True),
+        ("rv1126", {"dtype": "int8", "hybrid": {}}, False),
+        ("rv1126", {"dtype": "dynamic_fixed_point-i8"}, False),
+        ("rv1126", {}, False),
+        ("rk3588", {"dtype": "int8"}, False),
+    ],
+    ids=str,
+)
+def test_what_no_simulator_runs_is_estimated_where_that_is_possible(
+    chip: str, options: dict[str, Any], estimated: bool
+) -> None:
+    assert only(chip, **options).estimate is estimated
+
+
+def test_chips_that_are_easily_mixed_up_are_noted() -> None:
+    assert any("rv1126b" in note for note in only("rv1126").notes)
+    assert any("--chip rv1126" in note for note in only("rv1126b").notes)
+
+
+def test_documents_lie_beside_the_artefact() -> None:
+    assert only("rk3588", output=Path("here")).target.document("a.txt") == Path("here/a.txt")
+    assert only("rk3588", output=Path("here/cat.v2.rknn")).target.document("a.txt") == Path(
+        "here/cat.v2.a.txt"
+    )
+
+
 def test_json_of_a_plan_is_plain() -> None:
     import json
 

@@ -33,6 +33,12 @@ class RKNN:
         self.graph: Optional[graphs.Graph] = None
         self.built: Optional[Dict[str, Any]] = None
         self.calibrated = False
+        self.released = False
+
+    def __del__(self) -> None:
+        """Without `release`, Python says that this was ignored, as people report."""
+        if not self.released:
+            raise AttributeError("'NoneType' object has no attribute 'FileHandler'")
 
     def config(
         self,
@@ -223,6 +229,7 @@ class RKNN:
     def release(self) -> None:
         """Forget everything."""
         self.calls, self.settings, self.graph, self.built = [], None, None, None
+        self.released = True
 
     def _configured(self) -> Dict[str, Any]:
         if self.settings is None:

