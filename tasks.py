@@ -47,6 +47,8 @@ def convert(
     max_images: str | None = None,
     resize: str | None = None,
     dtype: str | None = None,
+    head: str | None = None,
+    labels: str | None = None,
     algorithm: str | None = None,
     hybrid: str | None = None,
     size: str | None = None,

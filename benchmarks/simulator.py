@@ -8,17 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from host import jobs, plan, staging
+from host import conversion, jobs, models, plan, staging
 from host.engines.local import LocalEngine
 from host.engines.protocol import Limits
+from host.graph.recipe import Prepared
 from host.settings import Settings
-from host.staging import Staged
 from shared import chips
-from shared.contract import CONTRACT, Job
 from shared.faults import Fault
 
 
-def simulate(settings: Settings, images: NDArray[np.uint8]) -> tuple[Staged, list[NDArray[Any]]]:
+def simulate(settings: Settings, images: NDArray[np.uint8]) -> tuple[Prepared, list[NDArray[Any]]]:
     """Convert for the one chip of `settings` and run the result in the vendor's simulator.
 
     Args:
@@ -26,7 +25,7 @@ def simulate(settings: Settings, images: NDArray[np.uint8]) -> tuple[Staged, lis
         images: [N, height, width, channels] of the model's input size.
 
     Returns:
-        What was staged, and every output's N answers stacked.
+        What was converted, and every output's N answers stacked.
 
     Raises:
         Fault: as a conversion does.
@@ -40,24 +39,11 @@ def simulate(settings: Settings, images: NDArray[np.uint8]) -> tuple[Staged, lis
         folder = Path(temporary)
         inputs = folder / "inputs"
         inputs.mkdir()
-        staged = staging.stage(settings, each.quantize, toolkit.max_opset, inputs)
+        staged = staging.stage(settings, each.quantize, toolkit, inputs)
+        model = models.make(staged.source, each.preparation, toolkit, folder / "model")
         np.save(inputs / Path(staged.heldout[0]).name, images)
-        job = Job(
-            contract=CONTRACT,
-            chip=each.chip,
-            toolkit_version=each.environment.version,
-            model=staged.model,
-            config={**each.config, **staged.config},
-            quantize=each.quantize,
-            dataset=staged.dataset if each.quantize else None,
-            heldout=staged.heldout,
-            hybrid=None,
-            analysis=False,
-            artifact=toolkit.artifact,
-            timeout_s=settings.timeout_s,
-            memory_bytes=0,
-        )
-        jobs.place(folder / "job", job, inputs)
+        job = conversion.job(settings, each, staged, model)._replace(memory_bytes=0)
+        jobs.place(folder / "job", job, inputs, model.folder)
         with engine.start(each.environment, folder, ["job"], Limits(1, 0)) as running:
             while running.alive():
                 time.sleep(0.1)
@@ -65,4 +51,4 @@ def simulate(settings: Settings, images: NDArray[np.uint8]) -> tuple[Staged, lis
         result = jobs.result(folder / "job", ended)
         if isinstance(result, Fault):
             raise result
-        return staged, [np.load(folder / "job" / "out" / name) for name in result.simulated]
+        return model.prepared, [np.load(folder / "job" / "out" / name) for name in result.simulated]

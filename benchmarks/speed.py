@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from host import engines, plan, staging  # noqa: E402
+from host import engines, models, plan, staging  # noqa: E402
 from host.engines import local  # noqa: E402
 from host.settings import Settings  # noqa: E402
 from shared import chips  # noqa: E402
@@ -117,13 +117,15 @@ def _bare(model: Path, dataset: Path, scratch: Path) -> Callable[[], object]:
     settings = Settings(chips=("rk3588",), model=model, dataset=dataset)
     inputs = scratch / "in"
     inputs.mkdir()
-    staged = staging.stage(settings, True, chips.toolkit("toolkit2"), inputs)
     engine, _ = engines.choose("local")
-    environment = plan.make(settings, engine.default_python)[0].environment
-    python = str(local.interpreter(environment))
+    (each,) = plan.make(settings, engine.default_python)
+    toolkit = chips.toolkit(each.environment.toolkit)
+    staged = staging.stage(settings, True, toolkit, inputs)
+    prepared = models.make(staged.source, each.preparation, toolkit, scratch / "model").file
+    python = str(local.interpreter(each.environment))
     rules = _rules(scratch)
     script = BARE.replace('"rk3588",', f'"rk3588", {rules}')
-    command = [python, "-c", script, str(inputs / staging.MODEL), str(inputs / Path(staged.dataset).name)]
+    command = [python, "-c", script, str(prepared), str(inputs / Path(staged.dataset).name)]
     command += [
         str(scratch / "bare.rknn"),
         *(json.dumps(staged.config[key]) for key in ("mean_values", "std_values")),

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from host import jobs, paths, staging
+from host import conversion, jobs, models, paths, plan, staging
 from host.settings import Settings
 from images import installer
 from images.toolkit2 import install
 from shared import chips, contract
-from shared.contract import Job, Result
+from shared.contract import Result
 
 TOOLKIT = chips.toolkit("toolkit2")
 WAYS = (("rk3588", "fp16"), ("rk3588", "int8"), ("rk3576", "int8"), ("rv1106", "int8"))
@@ -120,32 +120,24 @@ def run(venv: Path, cases: Sequence[Case], options: argparse.Namespace) -> list[
 
 def place(case: Case, folder: Path, options: argparse.Namespace) -> None:
     """Make the case's job directory."""
-    dtype = chips.dtype(chips.chip(case.chip), case.dtype)
     settings = Settings(
-        chips=(case.chip,), model=case.model, dataset=options.dataset, max_images=options.max_images
+        chips=(case.chip,),
+        model=case.model,
+        dataset=options.dataset,
+        max_images=options.max_images,
+        dtype=case.dtype,
+        head="raw",
+        algorithm=case.algorithm,
+        toolkit_version=options.toolkit_version,
+        timeout_s=TIMEOUT_S,
     )
+    (each,) = plan.make(settings, lambda _: str(options.python))
     inputs = folder / f"{case.name}.in"
     inputs.mkdir()
-    staged = staging.stage(settings, dtype.quantize, TOOLKIT, inputs)
-    config = {"target_platform": case.chip, **dtype.config, **staged.config}
-    if dtype.quantize:
-        config["quantized_algorithm"] = case.algorithm
-    job = Job(
-        contract=contract.CONTRACT,
-        chip=case.chip,
-        toolkit_version=options.toolkit_version,
-        model=staged.model,
-        config=config,
-        quantize=dtype.quantize,
-        dataset=staged.dataset if dtype.quantize else None,
-        heldout=staged.heldout,
-        hybrid=None,
-        analysis=False,
-        artifact=TOOLKIT.artifact,
-        timeout_s=TIMEOUT_S,
-        memory_bytes=0,
-    )
-    jobs.place(folder / case.name, job, inputs)
+    staged = staging.stage(settings, each.quantize, TOOLKIT, inputs)
+    model = models.make(staged.source, each.preparation, TOOLKIT, folder / f"{case.name}.model")
+    job = conversion.job(settings, each, staged, model)._replace(memory_bytes=0)
+    jobs.place(folder / case.name, job, inputs, model.folder)
 
 
 def outcome(directory: Path) -> Outcome:

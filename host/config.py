@@ -59,6 +59,8 @@ def resolve(
         problems.append(Fault("model-missing", f"model {values['model']} does not exist"))
     if "dataset" in values and not values["dataset"].exists():
         problems.append(Fault("dataset-missing", f"dataset {values['dataset']} does not exist"))
+    if "labels" in values and not values["labels"].is_file():
+        problems.append(Fault("bad-option", f"labels: there is no file {values['labels']}"))
     named_chips = [chips.chip(name) for name in values.get("chips", ())]
     for chip in named_chips:
         problems += _check_chip(chip, values)

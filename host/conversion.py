@@ -18,8 +18,8 @@ from host import environments, jobs
 from host.console import Screen
 from host.engines import recipe
 from host.engines.protocol import Engine, Limits
-from host.plan import Environment, Plan
-from host.results import cache, delivery, facts, record
+from host.plan import Environment, Plan, Preparation
+from host.results import cache, decode, delivery, facts, record
 from host.results.facts import Facts
 from host.settings import Settings
 from shared import chips
@@ -30,9 +30,11 @@ from shared.faults import Fault
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from host.models import Model
     from host.staging import Staged
 
 GRACE_S = 120
+IN = "in"
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def _key(settings: Settings, each: Plan, engine: Engine, identity: facts.Identit
     return cache.key(
         {
             "identity": identity._asdict(),
+            "name": settings.model.stem,
             "request": facts.request(settings, each),
             "config": each.config,
             "environment": each.environment,
@@ -117,7 +120,7 @@ def _run(
     settings: Settings, engine: Engine, environment: Environment, plans: list[Plan], batch: _Batch
 ) -> list[Outcome]:
     """Run the jobs of one environment, at most `settings.jobs` at once, and finish each."""
-    from host import staging  # numpy, onnx: not for what ends before this
+    from host import description, staging  # numpy, onnx: not for what ends before this
 
     screen = batch.screen
     directories = {batch.folder / f"job-{number:04d}": each for number, each in enumerate(plans, 1)}
@@ -130,15 +133,21 @@ def _run(
     staged = staging.stage(settings, quantize, toolkit, inputs)
     for line in staged.notes:
         screen.say(line)
+    models = _prepare(staged, plans, toolkit, batch)
     environments.require(engine, environment, screen)
+    placed = {}
     for directory, each in directories.items():
-        jobs.place(directory, _job(settings, each, staged), inputs)
+        model = models[each.preparation]
+        placed[directory] = job(settings, each, staged, model)
+        jobs.place(directory, placed[directory], inputs, model.folder)
 
     at_once = min(settings.jobs, len(plans))
     deadline_s = settings.timeout_s * math.ceil(len(plans) / at_once) + GRACE_S
     limits = Limits(at_once, settings.memory_bytes)
     with ThreadPoolExecutor(1) as pool, screen.working():
-        reference = pool.submit(staging.reference, staged, inputs)
+        references = {
+            wanted: pool.submit(staging.reference, staged, model, inputs) for wanted, model in models.items()
+        }
         with engine.start(environment, batch.folder, [path.name for path in directories], limits) as running:
             ended = jobs.follow(
                 running,
@@ -147,8 +156,8 @@ def _run(
                 deadline_s,
             )
         provenance = engine.provenance(environment)
-        expected = reference.result()
-    estimate = functools.cache(lambda: _estimate(settings, staged, inputs, toolkit))
+        expected = {wanted: reference.result() for wanted, reference in references.items()}
+    estimate = functools.cache(lambda wanted: _estimate(settings, staged, models[wanted], inputs, toolkit))
     outcomes = []
     for directory, each in directories.items():
         result = jobs.result(directory, ended)
@@ -156,37 +165,66 @@ def _run(
             outcomes.append(_failed(each, directory, result))
             continue
         simulated = staging.simulated(directory / "out", result.simulated)
-        estimated, cause = estimate() if each.estimate else ([], "")
+        estimated, cause = estimate(each.preparation) if each.estimate else ([], "")
+        wanted, answers = each.preparation, simulated or estimated
         try:
-            checks = staging.check(expected, simulated or estimated, each.activation_bits, bool(estimated))
+            checks = staging.check(expected[wanted], answers, wanted.activation_bits, bool(estimated))
         except Fault as fault:
             outcomes.append(_failed(each, directory, fault))
             continue
-        result = result._replace(warnings=[*result.warnings, *filter(None, [cause])])
-        made = facts.make(batch.identity, each, staged.to_json(), result, provenance, checks)
+        description.write(settings, each, staged, models[wanted], result, directory / "out")
+        result = result._replace(
+            warnings=[*result.warnings, *filter(None, [cause])],
+            documents=[*result.documents, decode.NAME],
+        )
+        known = staged.to_json(models[wanted])
+        made = facts.make(batch.identity, each, placed[directory], known, result, provenance, checks)
         outcomes.append(_finish(settings, each, batch.keys[each.chip], made, directory))
     return outcomes
 
 
+def _prepare(
+    staged: "Staged", plans: list[Plan], toolkit: Toolkit, batch: _Batch
+) -> dict[Preparation, "Model"]:
+    """The model for every kind of plan, prepared; says what was changed and warns of what will suffer."""
+    from host import models
+
+    made = {}
+    kinds = list(dict.fromkeys(each.preparation for each in plans))
+    for number, wanted in enumerate(kinds, 1):
+        model = models.make(staged.source, wanted, toolkit, batch.folder / f"model-{number}")
+        names = ", ".join(each.name for each in plans if each.preparation == wanted)
+        about = f"{names}: " if len(kinds) > 1 else ""
+        for line in model.notes:
+            batch.screen.say(about + line)
+        for line in model.warnings:
+            batch.screen.warn(about + line)
+        made[wanted] = model
+    return made
+
+
 def _estimate(
-    settings: Settings, staged: "Staged", inputs: Path, toolkit: Toolkit
+    settings: Settings, staged: "Staged", model: "Model", inputs: Path, toolkit: Toolkit
 ) -> tuple[list["NDArray[Any]"], str]:
     """The host's estimate of the outputs; without one, a line that says so and why."""
     from host import estimation
 
     try:
-        return estimation.outputs(settings, staged, inputs, toolkit), ""
+        return estimation.outputs(settings, staged, model.file, inputs, toolkit), ""
     except estimation.NotEstimated as error:
         return [], f"not estimated: {error}"
 
 
-def _job(settings: Settings, each: Plan, staged: "Staged") -> Job:
+def job(settings: Settings, each: Plan, staged: "Staged", model: "Model") -> Job:
+    """What an environment is asked to do for a plan; in/ has the files of `staged` and of `model`."""
+    from host import description, models
+
     return Job(
         contract=CONTRACT,
         chip=each.chip,
         toolkit_version=each.environment.version,
-        model=staged.model,
-        config={**each.config, **staged.config},
+        model=f"{IN}/{models.FILE}",
+        config={**description.options(settings, each, staged, model), **each.config, **staged.config},
         quantize=each.quantize,
         dataset=staged.dataset if each.quantize else None,
         heldout=staged.heldout,

@@ -20,13 +20,16 @@ class NotEstimated(Exception):
     """There is no estimate; the text is the cause."""
 
 
-def outputs(settings: Settings, staged: Staged, folder: Path, toolkit: Toolkit) -> list[NDArray[Any]]:
+def outputs(
+    settings: Settings, staged: Staged, model: Path, folder: Path, toolkit: Toolkit
+) -> list[NDArray[Any]]:
     """Every output's estimated answers to the held-out inputs, stacked: [samples, *output shape].
 
     Args:
         settings: the memory and the time that a job has bound those of the estimate.
         staged: of the request.
-        folder: where its files lie.
+        model: the prepared one.
+        folder: where the staged files lie.
         toolkit: which they were staged for.
 
     Raises:
@@ -36,7 +39,7 @@ def outputs(settings: Settings, staged: Staged, folder: Path, toolkit: Toolkit) 
     samples = read_back(calibration, staged.source.inputs, toolkit.calibration, estimate.SAMPLES)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        (place / estimate.MODEL).write_bytes((folder / Path(staged.model).name).read_bytes())
+        (place / estimate.MODEL).write_bytes(model.read_bytes())
         estimate.write(place / estimate.CALIBRATION, fed(staged, samples))
         estimate.write(place / estimate.INPUTS, held_out(staged, folder))
         command = [sys.executable, "-m", estimate.__name__, scratch, str(settings.memory_bytes)]

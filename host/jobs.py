@@ -55,9 +55,10 @@ def alive() -> set[str]:
     return names
 
 
-def place(directory: Path, job: Job, inputs: Path) -> None:
-    """Make a job directory whose in/ has the files of `inputs`, linked where the file system can."""
-    shutil.copytree(inputs, directory / "in", copy_function=_link)
+def place(directory: Path, job: Job, *inputs: Path) -> None:
+    """Make a job directory whose in/ has the files of all `inputs`, linked where the file system can."""
+    for each in inputs:
+        shutil.copytree(each, directory / "in", copy_function=_link, dirs_exist_ok=True)
     contract.write_job(str(directory / "job.json"), job)
 
 

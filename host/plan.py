@@ -55,13 +55,23 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Preparation:
+    """What a graph is prepared for: plans that share it share the prepared model."""
+
+    head: str
+    quantize: bool
+    activation_bits: int | None
+    quirks: tuple[str, ...]
+    longest_row: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """One conversion: this model for this chip, in this environment, into these files."""
 
     chip: str
     dtype: str
-    quantize: bool
-    activation_bits: int | None
+    preparation: Preparation
     environment: Environment
     config: dict[str, Any]
     """The toolkit's `config`, without what depends on the model's inputs (mean and std)."""
@@ -72,6 +82,11 @@ class Plan:
     """Whether the host estimates the outputs: the toolkit cannot run what it built, and ONNX Runtime can."""
     target: Target
     notes: tuple[str, ...]
+
+    @property
+    def quantize(self) -> bool:
+        """Whether the job calibrates."""
+        return self.preparation.quantize
 
     @property
     def name(self) -> str:
@@ -93,6 +108,11 @@ def make(settings: Settings, default_python: Callable[[chips.Toolkit], str]) -> 
         default_python: the Python an engine prefers for a toolkit when none was asked for.
     """
     return [_plan(settings, chips.chip(name), default_python) for name in settings.chips]
+
+
+def preparation(chip: chips.Chip, dtype: chips.Dtype, head: str) -> Preparation:
+    """How a graph is prepared for a chip and dtype."""
+    return Preparation(head, dtype.quantize, dtype.activation_bits, tuple(chip.quirks), chip.longest_row)
 
 
 def environment_of(
@@ -125,8 +145,7 @@ def _plan(settings: Settings, chip: chips.Chip, default_python: Callable[[chips.
     return Plan(
         chip=chip.name,
         dtype=dtype.name,
-        quantize=dtype.quantize,
-        activation_bits=dtype.activation_bits,
+        preparation=preparation(chip, dtype, settings.head),
         environment=environment,
         config=config,
         hybrid=_hybrid(settings, chip, dtype),

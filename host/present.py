@@ -18,6 +18,8 @@ from shared import chips
 from shared.faults import Fault
 
 LOW_COSINE = 0.95
+FEW = 3
+"""Outputs that get a line each; of more, only the worst does."""
 BYTES_ONLY = "sha256 (no canonical digest here: compared byte by byte)"
 ESTIMATED = "estimated on the host, not the toolkit's own arithmetic"
 
@@ -37,6 +39,8 @@ def preview(settings: Settings, screen: Screen, as_json: bool) -> int:
         screen.print(
             f"{each.name}: config({', '.join(f'{key}={value!r}' for key, value in each.config.items())})"
         )
+        passes = f", {' and '.join(each.preparation.quirks)} for the chip" if each.preparation.quirks else ""
+        screen.print(f"{each.name}: head {each.preparation.head}{passes}")
         if each.hybrid is not None:
             screen.print(f"{each.name}: hybrid {dict(each.hybrid) or 'as the toolkit proposes'}")
     return 0
@@ -58,7 +62,7 @@ def repeat(path: Path, flags: Mapping[str, Any], screen: Screen, as_json: bool) 
     asked = dict(recorded["request"])
     changes = [f"{key}={value}" for key, value in asked.pop("set", {}).items()]
     own = {name: flags.get(name) for name in ("engine", "output", "timeout", "jobs") if flags.get(name)}
-    for name in ("model", "dataset"):
+    for name in ("model", "dataset", "labels"):
         if name in asked:
             asked[name] = str(path.parent / asked[name])
     with tempfile.TemporaryDirectory() as scratch:
@@ -108,6 +112,7 @@ def _compare_inputs(recorded: Mapping[str, Any], identity: facts.Identity) -> No
         for name, before, now in (
             ("model", recorded["model"]["sha256"], identity.model),
             ("dataset", recorded.get("calibration", {}).get("sha256"), identity.dataset),
+            ("labels", recorded.get("labels", {}).get("sha256"), identity.labels),
         )
         if before != now
     ]
@@ -122,8 +127,11 @@ def _compare_inputs(recorded: Mapping[str, Any], identity: facts.Identity) -> No
 def _show(outcomes: list[Outcome], engine: Engine, seconds: float, screen: Screen, as_json: bool) -> None:
     for outcome in outcomes:
         if outcome.facts is not None:
+            # what was known before the build was said then
+            told = [] if outcome.from_cache else outcome.facts["staged"]["prepared"]["warnings"]
             for line in outcome.facts["warnings"]:
-                screen.warn(f"{outcome.plan.name}: {line}")
+                if line not in told:
+                    screen.warn(f"{outcome.plan.name}: {line}")
             _show_checks(outcome, screen)
         if outcome.fault is not None:
             screen.fault(outcome.fault, outcome.plan.name)
@@ -159,16 +167,37 @@ def _show_checks(outcome: Outcome, screen: Screen) -> None:
         )
         return
     how = ESTIMATED if checks["estimate"] else "simulator"
-    for output in checks["outputs"]:
+    every = checks["outputs"]
+    worst = min(every, key=lambda output: -1.0 if output["cosine"] is None else output["cosine"])
+    for output in every if len(every) <= FEW else [worst]:
         cosine, error = output["cosine"], output["max_error"]
+        which = "output" if len(every) <= FEW else f"the worst of {len(every)} outputs,"
         if cosine is None:
-            screen.warn(f"{outcome.plan.name}: output {output['name']} is not finite ({how})")
+            screen.warn(f"{outcome.plan.name}: {which} {output['name']} is not finite ({how})")
             continue
-        line = f"{outcome.plan.name}: output {output['name']} cosine {cosine:.5f}, max error {error:.4g}"
+        line = f"{outcome.plan.name}: {which} {output['name']} cosine {cosine:.5f}, max error {error:.4g}"
         line += f" against the float model on {checks['images']} held-out inputs ({how})"
         (screen.warn if cosine < LOW_COSINE else screen.say)(line)
+    if checks["decoded"]:
+        screen.say(f"{outcome.plan.name}: {_agreement(checks['decoded'])} ({how})")
     if checks["verdict"] == "dead" and outcome.fault is None:
         screen.warn(f"{outcome.plan.name}: kept with a dead output. {checks['explanation']}")
+
+
+def _agreement(decoded: Mapping[str, Any]) -> str:
+    """How the decoded boxes compare, as a sentence."""
+    if decoded["expected"]:
+        overlap = "" if decoded["mean_iou"] is None else f", mean IoU {decoded['mean_iou']:.3f}"
+        return (
+            f"finds {decoded['found']} of the float model's {decoded['expected']} boxes{overlap}, "
+            f"and {decoded['extra']} others"
+        )
+    if decoded["box_error"] is None:
+        return "the float model finds no boxes in the held-out inputs"
+    return (
+        "the float model finds no boxes in the held-out inputs; its best candidates lie "
+        f"{decoded['box_error']:.3g} pixels off on average, their scores {decoded['score_error']:.2g}"
+    )
 
 
 def _document(outcomes: list[Outcome], engine: Engine, seconds: float) -> dict[str, Any]:

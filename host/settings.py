@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from host.graph.layouts import HEADS
 from shared import chips
 from shared.faults import Fault
 
@@ -28,6 +29,8 @@ class Settings:
     max_images: int | None = None
     resize: str = "letterbox"
     dtype: str | None = None
+    head: str = "auto"
+    labels: Path | None = None
     algorithm: str = "normal"
     size: tuple[int, int] | None = None
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
@@ -191,6 +194,16 @@ SETTINGS = (
     ),
     Setting(
         "dtype", "dtype", _text, "int8, fp16 or a vendor dtype; default int8 with a dataset, else fp16", True
+    ),
+    Setting(
+        "head",
+        "head",
+        _choice("head", HEADS),
+        f"which outputs a detector gets: {', '.join(HEADS)}; auto keeps its accuracy (docs/decode.md)",
+        True,
+    ),
+    Setting(
+        "labels", "labels", path, "class names, a text file with one a line; default those in the model", True
     ),
     Setting("algorithm", "algorithm", _text, "calibration algorithm: normal, mmse, kl_divergence", True),
     Setting(

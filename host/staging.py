@@ -1,7 +1,6 @@
-"""From the user's model and images to the in/ folder that all jobs of a request share."""
+"""From the user's model and images to the files that the jobs of a request share, and to what judges them."""
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,23 @@ from numpy.typing import NDArray
 
 from host.calibration import listing, memory, noise, select
 from host.calibration import staging as calibration
-from host.calibration.images import image_size
+from host.calibration.images import PAD, image_size
+from host.decoding.decoder import Detections, decode
+from host.models import Model
+from host.quality import detections
 from host.quality.channels import Layout, channel_layouts
 from host.quality.compare import compare, explain
 from host.quality.reference import normalise, reference_outputs
+from host.results.decode import Image, Input
 from host.settings import Settings
-from host.sources import onnx_model
+from host.sources import metadata, onnx_model
 from host.sources.onnx_model import OnnxSource, TensorSpec
 from shared.chips import Toolkit
 from shared.faults import Fault
 
 IN = "in"
-MODEL = "model.onnx"
+SWAPPED = "quant_img_RGB2BGR"
+"""The option of the toolkit that says that the model takes blue first."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +34,10 @@ class Staged:
     """The shared input of one request's jobs. Paths are relative to a job directory."""
 
     source: OnnxSource
-    model: str
-    model_sha256: str
-    """Of the staged bytes, after shapes and opset were settled."""
+    inputs: tuple[Input, ...]
+    """How a program feeds them."""
+    labels: tuple[str, ...]
+    """Class names in order, or none."""
     dataset: str
     heldout: list[str]
     config: dict[str, Any]
@@ -42,46 +47,47 @@ class Staged:
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
-        """The facts for the record: what the model turned out to be, and what calibrates it."""
+    def to_json(self, model: Model) -> dict[str, Any]:
+        """The facts for the record: what the model turned out to be and became, and what calibrates it."""
         return {
             "model": {
-                "staged_sha256": self.model_sha256,
                 "opset": self.source.opset,
                 "inputs": [asdict(each) for each in self.source.inputs],
                 "outputs": [asdict(each) for each in self.source.outputs],
             },
+            "prepared": model.to_json(),
             "calibration": self.calibration,
-            "config": self.config,
-            "notes": list(self.notes),
-            "warnings": list(self.warnings),
+            "notes": [*self.notes, *model.notes],
+            "warnings": [*self.warnings, *model.warnings],
         }
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What every chip's result is compared with: the float model's outputs, and their channel groups."""
+    """What a result is compared with: the prepared float model's outputs, and what the source's decode to."""
 
+    model: Model
     outputs: dict[str, NDArray[Any]]
     """By name, [images, *output shape]."""
     layouts: dict[str, Layout]
+    detections: tuple[Detections, ...]
+    """Of each image, where the head is known."""
 
 
 def stage(settings: Settings, quantize: bool, toolkit: Toolkit, folder: Path) -> Staged:
-    """Check the model and the images, and write what the toolkit will read.
+    """Check the model and the images, and write the images that the toolkit will read.
 
     Args:
         settings: of the request.
         quantize: whether any job of the request calibrates.
         toolkit: what reads the folder.
-        folder: an empty folder that becomes in/.
+        folder: an empty folder, a part of every job's in/.
 
     Raises:
         Fault: model-*, dataset-*, or bad-option when mean and std do not fit the input.
     """
-    source = onnx_model.load(settings.model, toolkit, settings.size, quantize)
-    data = source.proto.SerializeToString(deterministic=True)
-    (folder / MODEL).write_bytes(data)
+    source = onnx_model.load(settings.model, toolkit, settings.size)
+    labels = metadata.read_labels(settings.labels) if settings.labels else metadata.labels(source.proto)
     config = _normalisation(settings, source.inputs)
     warnings: list[str] = []
     if settings.dataset is None:
@@ -118,8 +124,8 @@ def stage(settings: Settings, quantize: bool, toolkit: Toolkit, folder: Path) ->
         warnings += [warning] if warning else []
     return Staged(
         source=source,
-        model=f"{IN}/{MODEL}",
-        model_sha256=hashlib.sha256(data).hexdigest(),
+        inputs=_fed_by_programs(settings, source.inputs, config),
+        labels=labels,
         dataset=f"{IN}/{staged.calibration.name}",
         heldout=[f"{IN}/{path.name}" for path in staged.held_out],
         config=config,
@@ -129,11 +135,17 @@ def stage(settings: Settings, quantize: bool, toolkit: Toolkit, folder: Path) ->
     )
 
 
-def reference(staged: Staged, folder: Path) -> Reference:
-    """Run the float model on the held-out inputs in `folder`."""
-    proto, arrays = staged.source.proto, held_out(staged, folder)
+def reference(staged: Staged, model: Model, folder: Path) -> Reference:
+    """Run the float model on the held-out inputs in `folder`, and the source where its head was cut."""
+    prepared, arrays = model.prepared, held_out(staged, folder)
     named = {each.name: array for each, array in zip(staged.source.inputs, arrays, strict=True)}
-    return Reference(reference_outputs(proto, named), channel_layouts(proto))
+    outputs = reference_outputs(prepared.proto, named)
+    found: tuple[Detections, ...] = ()
+    if prepared.decode.known:
+        same = prepared.decode.layout == prepared.source.layout
+        own = outputs if same else reference_outputs(staged.source.proto, named)
+        found = tuple(decode(answers, prepared.source) for answers in zip(*own.values(), strict=True))
+    return Reference(model, outputs, channel_layouts(prepared.proto), found)
 
 
 def held_out(staged: Staged, folder: Path) -> list[NDArray[Any]]:
@@ -170,7 +182,21 @@ def check(
     if not answers:
         return None
     checks = compare(answers, expected.outputs, expected.layouts, activation_bits)
-    return {**checks.to_json(), "estimate": estimated, "explanation": explain(checks, estimated)}
+    return {
+        **checks.to_json(),
+        "decoded": _decoded(expected, answers),
+        "estimate": estimated,
+        "explanation": explain(checks, estimated),
+    }
+
+
+def _decoded(expected: Reference, answers: Sequence[NDArray[Any]]) -> dict[str, Any] | None:
+    """How the boxes in the answers compare with the source's own; None where the head is not known."""
+    if not expected.detections:
+        return None
+    how = expected.model.prepared.decode
+    found = [decode(each, how) for each in zip(*answers, strict=True)]
+    return detections.compare(expected.detections, found, how.nms).to_json()
 
 
 def _available_bytes() -> int:
@@ -198,6 +224,22 @@ def _normalisation(settings: Settings, inputs: Sequence[TensorSpec]) -> dict[str
             for each, size in zip(inputs, sizes, strict=True)
         ]
     return values
+
+
+def _fed_by_programs(
+    settings: Settings, inputs: Sequence[TensorSpec], config: Mapping[str, Any]
+) -> tuple[Input, ...]:
+    """What a program on the board hands over: pixels as they are, since the .rknn normalises them itself."""
+    color = "BGR" if settings.config.get(SWAPPED) else "RGB"
+    fed = []
+    for number, each in enumerate(inputs):
+        size, image = image_size(each.shape), None
+        if size:
+            mean, std = (tuple(config[key][number]) for key in ("mean_values", "std_values"))
+            pad = PAD if settings.resize == "letterbox" else None
+            image = Image(color if size.channels == 3 else "grey", mean, std, settings.resize, pad)
+        fed.append(Input(each.name, each.shape, image))
+    return tuple(fed)
 
 
 def _per_channel(name: str, given: tuple[float, ...], channels: int) -> list[float]:

@@ -82,6 +82,10 @@ class Chip(NamedTuple):
     """Chips that load each other's files; empty where only this one does."""
     note: str = ""
     """What everyone who converts for it should be told."""
+    quirks: Sequence[str] = ()
+    """Names of the graph passes that it needs (host/graph/prepare.py)."""
+    longest_row: int = 0
+    """Values of one channel that its NPU can move; 0 where no limit is known."""
 
     @property
     def versions(self) -> List[str]:

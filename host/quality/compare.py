@@ -230,9 +230,8 @@ def _explain(output: OutputCheck, images: int, where: str) -> str:
     if output.step and len(output.groups) > 1:
         cause = (
             f"The whole output has one scale: its range of {output.minimum:.4g} to {output.maximum:.4g} "
-            f"leaves steps of {output.step:.3g}, in which small values vanish. Cut the head so that these "
-            "channels are an output of their own, bring the large values into their range, or convert with "
-            "--dtype fp16."
+            f"leaves steps of {output.step:.3g}, in which small values vanish. Let --head auto cut the head, "
+            "give these channels an output of their own, or convert with --dtype fp16."
         )
     else:
         cause = "Try --dtype fp16, another --algorithm or another --toolkit-version."

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from host.decoding.contract import Decode
 from shared.rknn_file import RknnFile, Tensor
 
+NAME = "model.decode.json"
 VERSION = 1
 OF_OUTPUT = ("name", "shape", "parts", "stride", "channels_last")
 
@@ -40,13 +41,19 @@ class Input(NamedTuple):
 
 
 def document(
-    decode: Decode, name: str, labels: Sequence[str], inputs: Sequence[Input], file: RknnFile | None
+    decode: Decode,
+    name: str,
+    chip: str,
+    labels: Sequence[str],
+    inputs: Sequence[Input],
+    file: RknnFile | None,
 ) -> dict[str, Any]:
     """The content of model.decode.json.
 
     Args:
         decode: what the outputs of the prepared graph mean.
         name: of the model.
+        chip: that the artefact is for.
         labels: class names in order, or none.
         inputs: in the model's order.
         file: the artefact as read from its bytes; None for a format that cannot be read.
@@ -56,8 +63,9 @@ def document(
     return {
         "decode": VERSION,
         "model": name,
+        "task": decode.task,
         "labels": list(labels),
-        "chip": file and file.platform,
+        "chip": chip,
         "inputs": [
             {**_fed(each), "stored": tensor and _stored(tensor)}
             for each, tensor in zip(inputs, _tensors(file and file.inputs, len(inputs)), strict=True)

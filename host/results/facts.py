@@ -17,36 +17,41 @@ from host.results import record
 from host.settings import Settings
 from host.sources.fingerprint import raw_fingerprint
 from shared import chips
-from shared.contract import Artifact, Result
+from shared.contract import Artifact, Job, Result
 
 VERSION = "0.1.0"
 FILE = "facts.json"
 ARTIFACT = "artifact.rknn"
 LOG = "log.txt"
-SHAPING = ("sources", "calibration", "quality")
-"""The rooms of host/ whose code decides what is staged and how it is judged."""
+SHAPING = (
+    *("sources", "graph", "decoding", "calibration", "quality", "models.py", "staging.py", "description.py"),
+    *("results/card.py", "results/decode.py"),
+)
+"""The code in host/ that decides what is staged, how it is judged, and what the result says about itself."""
 
 Facts = dict[str, Any]
 
 
 class Identity(NamedTuple):
-    """SHA-256 (hex) of what the user brought: the model with its data files, and the calibration set."""
+    """SHA-256 (hex) of what the user brought: the model with its data files, calibration set and labels."""
 
     model: str
     dataset: str | None
+    labels: str | None
 
 
 def identify(settings: Settings) -> Identity:
     """The identity of a request's files; Fault model-* or dataset-* when they cannot be read."""
     dataset = listing.fingerprint(settings.dataset) if settings.dataset else None
-    return Identity(raw_fingerprint(settings.model), dataset)
+    labels = hashlib.sha256(settings.labels.read_bytes()).hexdigest() if settings.labels else None
+    return Identity(raw_fingerprint(settings.model), dataset, labels)
 
 
 def code_digest() -> str:
     """SHA-256 over the host code that decides a result."""
     total = hashlib.sha256(VERSION.encode())
-    for room in SHAPING:
-        for path in sorted((paths.ROOT / "host" / room).glob("*.py")):
+    for place in (paths.ROOT / "host" / name for name in SHAPING):
+        for path in sorted(place.rglob("*.py")) or [place]:
             total.update(path.name.encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
 
@@ -58,6 +63,7 @@ def request(settings: Settings, each: Plan) -> dict[str, Any]:
     values = {
         "chip": each.chip,
         "dtype": each.dtype,
+        "head": each.preparation.head,
         "algorithm": settings.algorithm,
         "size": size,
         "mean": _numbers(settings.mean),
@@ -77,6 +83,7 @@ def request(settings: Settings, each: Plan) -> dict[str, Any]:
 def make(
     identity: Identity,
     each: Plan,
+    job: Job,
     staged: Mapping[str, Any],
     result: Result,
     environment: Mapping[str, Any],
@@ -87,6 +94,7 @@ def make(
     Args:
         identity: of the user's files.
         each: the plan that was carried out.
+        job: what the toolkit was asked to do.
         staged: what was staged, as `Staged.to_json`.
         result: with an artifact.
         environment: the engine's provenance.
@@ -103,7 +111,7 @@ def make(
         "toolkit": {
             "name": each.environment.toolkit,
             "version": result.artifact.toolkit_version or each.environment.version,
-            "config": {**each.config, **staged["config"], **changes},
+            "config": {**job.config, **changes},
             "quantize": each.quantize,
             "retries": result.retries,
         },
@@ -150,13 +158,16 @@ def as_record(made: Facts, settings: Settings, each: Plan) -> dict[str, Any]:
     home = each.target.record.parent
     asked = request(settings, each)
     named = {"model": record.relative(settings.model, home)}
-    if settings.dataset:
-        named["dataset"] = record.relative(settings.dataset, home)
+    for name, path in (("dataset", settings.dataset), ("labels", settings.labels)):
+        if path:
+            named[name] = record.relative(path, home)
     staged = made["staged"]
     return {
         "rkforge": made["rkforge"],
         "request": {**named, **asked},
         "model": {"sha256": made["identity"]["model"], **staged["model"]},
+        "labels": {"sha256": made["identity"]["labels"]},
+        "prepared": staged["prepared"],
         "calibration": {"sha256": made["identity"]["dataset"], **staged["calibration"]},
         "toolkit": made["toolkit"],
         "artifact": {"file": each.target.artifact.name, **made["artifact"]},
@@ -188,6 +199,7 @@ def as_report(made: Facts, each: Plan, from_cache: bool) -> dict[str, Any]:
         if failed
         else toolkit.checked_on,
         "board_command": board_command(each),
+        "prepared": made["staged"]["prepared"],
         "notes": [*each.notes, *made["staged"]["notes"]],
         "warnings": made["warnings"],
         "retries": made["toolkit"]["retries"],

@@ -1,8 +1,11 @@
 """What a model says about itself besides its graph: exporters write class names into its metadata."""
 
 import ast
+from pathlib import Path
 
 from onnx import ModelProto
+
+from shared.faults import Fault
 
 
 def labels(proto: ModelProto) -> tuple[str, ...]:
@@ -20,3 +23,15 @@ def labels(proto: ModelProto) -> tuple[str, ...]:
             return ()
         names = [names[number] for number in range(len(names))]
     return tuple(map(str, names)) if isinstance(names, (list, tuple)) else ()
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """The class names in a text file, one a line; blank lines do not count. Fault bad-option without any."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeError:
+        raise Fault("bad-option", f"labels: {path} is no text in UTF-8") from None
+    names = tuple(line.strip() for line in lines if line.strip())
+    if not names:
+        raise Fault("bad-option", f"labels: {path} holds none")
+    return names

@@ -13,7 +13,7 @@ from onnx.helper import tensor_dtype_to_np_dtype
 
 from host.sources.external import external_files, read_external
 from host.sources.interface import graph_inputs, refuse_interface, static_shape
-from host.sources.operators import refuse_custom_operators, refuse_operators
+from host.sources.operators import refuse_custom_operators
 from host.sources.opset import lower_opset, opset_of
 from host.sources.recognise import not_onnx, refuse_other_formats, require_file
 from host.sources.shapes import fix_shapes
@@ -50,16 +50,15 @@ class OnnxSource:
     external_files: tuple[Path, ...]
 
 
-def load(
-    path: Path, toolkit: Toolkit, size: tuple[int, int] | None = None, quantize: bool = False
-) -> OnnxSource:
+def load(path: Path, toolkit: Toolkit, size: tuple[int, int] | None = None) -> OnnxSource:
     """Read and check an ONNX model, whatever its extension, and make its inputs static.
+
+    Operators that the toolkit cannot convert are not looked for: they may lie in a head that is cut.
 
     Args:
         path: the model file; external data lies beside it.
         toolkit: what will convert it.
         size: width and height for an input that leaves them open.
-        quantize: whether it will be quantized; toolkits take less then.
 
     Raises:
         Fault: any of the model-* codes.
@@ -75,7 +74,6 @@ def load(
     refuse_interface(proto)
     refuse_broken_weights(proto)
     notes = (*fix_shapes(proto, size), *lower_opset(proto, toolkit.max_opset, toolkit.max_ir_version))
-    refuse_operators(proto, toolkit, quantize)
     return OnnxSource(
         proto=proto,
         opset=opset_of(proto),

@@ -75,7 +75,7 @@ def test_every_setting_is_read_from_every_source(folder: Path) -> None:
             "allow-dead": "true",
             "cache": "false",
         },
-        **{"hybrid": "auto", "analysis": "true"},
+        **{"hybrid": "auto", "analysis": "true", "head": "split", "labels": str(folder / "b.onnx")},
     }
     assert set(texts) == {setting.name for setting in SETTINGS}
     variables = {f"RKFORGE_{name.replace('-', '_').upper()}": text for name, text in texts.items()}
@@ -87,6 +87,11 @@ def test_every_setting_is_read_from_every_source(folder: Path) -> None:
     assert from_file.output == folder / "o"
     assert by_flags.output == Path("o")
     assert replace(from_file, output=None) == replace(by_flags, output=None)
+
+
+def test_head_and_labels_are_checked_before_any_work(folder: Path) -> None:
+    assert "did you mean branches?" in mistake(folder, head="branch").message
+    assert "there is no file" in mistake(folder, labels="none.txt").message
 
 
 def test_file_is_read_as_it_is_written(folder: Path) -> None:

@@ -253,8 +253,8 @@ def leave_documents(job: Job, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "names"),
     [
-        ("out", ("analysis.txt", "hybrid.cfg")),
-        ("out/cat.v2.rknn", ("cat.v2.analysis.txt", "cat.v2.hybrid.cfg")),
+        ("out", ("analysis.txt", "hybrid.cfg", "model.decode.json")),
+        ("out/cat.v2.rknn", ("cat.v2.analysis.txt", "cat.v2.hybrid.cfg", "cat.v2.model.decode.json")),
     ],
 )
 def test_documents_are_delivered_reported_and_kept(
@@ -271,8 +271,10 @@ def test_documents_are_delivered_reported_and_kept(
         document = json.loads(capsys.readouterr().out)
         assert document["cache"] == cache
         assert document["artifacts"][0]["documents"] == [f"out/{name}" for name in names]
-        for name in names:
+        for name in names[:2]:
             assert Path("out", name).read_text().endswith(f"of {LEGACY}")
+        assert json.loads(Path("out", names[2]).read_text())["chip"] == LEGACY
+        for name in names:
             Path("out", name).unlink()
     assert present.run(asked, Screen(), as_json=False) == 0
     shown = capsys.readouterr().out

@@ -26,7 +26,7 @@ def only(chip: str, **options: Any) -> Plan:
 def test_fp16_without_images_int8_with_them() -> None:
     assert (only("rk3588").dtype, only("rk3588").quantize) == ("fp16", False)
     made = only("rk3588", dataset=Path("images"))
-    assert (made.dtype, made.quantize, made.activation_bits) == ("int8", True, 8)
+    assert (made.dtype, made.quantize, made.preparation.activation_bits) == ("int8", True, 8)
     assert not made.notes
 
 
@@ -58,7 +58,7 @@ def test_every_offered_dtype_makes_a_plan(chip: chips.Chip) -> None:
 
 def test_set_wins_and_a_forced_dtype_is_noted() -> None:
     made = only("rk2118", config={"quantized_dtype": "w8a8", "optimization_level": 1})
-    assert (made.dtype, made.quantize, made.activation_bits) == ("w8a8", True, None)
+    assert (made.dtype, made.quantize, made.preparation.activation_bits) == ("w8a8", True, None)
     assert made.config["quantized_dtype"] == "w8a8"
     assert made.config["optimization_level"] == 1
     assert "not verified" in made.notes[0]

