@@ -11,6 +11,7 @@ box
     anchors: YOLOv5's probabilities p; centre (cell + 2p - 0.5) * stride, size (2p)^2 * anchor
     anchor-logits: the same before the sigmoid
     exponents: YOLOX; centre (cell + t) * stride, size exp(t) * stride
+    unknown: what SSD heads give, relative to prior boxes that are in no graph
 class, objectness, score
     probability, logit: one number for each class, or one for the box
 score_sum
@@ -90,7 +91,7 @@ class Decode:
     reg_max: int = 0
     """Bins per side of coding `bins`."""
     anchors: tuple[tuple[tuple[float, float], ...], ...] = ()
-    """Width and height in pixels, for each stride; empty without anchors."""
+    """Width and height in pixels, for each stride; empty without anchors, zeros where they are not known."""
     keypoints: tuple[int, int] = (0, 0)
     """How many, and numbers for each (2 or 3)."""
     normalised: bool = False
@@ -100,8 +101,10 @@ class Decode:
 
     @property
     def known(self) -> bool:
-        """Whether the outputs can be decoded."""
-        return all(output.parts for output in self.outputs)
+        """Whether the outputs can be decoded; some heads need anchors that their graphs do not hold."""
+        codings = {part.coding for output in self.outputs for part in output.parts}
+        complete = all(output.parts for output in self.outputs) and "unknown" not in codings
+        return complete and all(width for sizes in self.anchors for width, _ in sizes)
 
     @property
     def cells(self) -> tuple[tuple[int, int], ...]:

@@ -12,7 +12,7 @@ from host.graph.builder import Builder
 from host.graph.decoded import Stride
 from host.graph.layouts import Cut
 
-_AFTER_SIGMOID = {
+AFTER_SIGMOID = {
     ("angle", "logit"): "half-turns",
     ("box", "anchor-logits"): "anchors",
     ("class", "logit"): "probability",
@@ -108,7 +108,7 @@ def _as_is(grid: Stride, roles: Sequence[str]) -> tuple[str, list[Part]]:
 def _sigmoid(builder: Builder, grid: Stride, roles: Sequence[str]) -> tuple[str, list[Part]]:
     """The roles after a sigmoid; as they are where they are no logits."""
     tensor, parts = _as_is(grid, roles)
-    after = [_AFTER_SIGMOID.get((part.role, part.coding)) for part in parts]
+    after = [AFTER_SIGMOID.get((part.role, part.coding)) for part in parts]
     if not all(after):
         return tensor, parts
     return builder.node("Sigmoid", tensor), [

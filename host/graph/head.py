@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 from onnx.helper import make_tensor_value_info
 
-from host.decoding.contract import Decode
-from host.decoding.decoder import Detections, decode, sigmoid
-from host.graph.proof import distance
+from host.decoding.contract import Decode, Output, Part
+from host.decoding.decoder import decode, sigmoid
+from host.graph.apart import of_outputs
+from host.graph.cut import AFTER_SIGMOID
+from host.graph.proof import same
 from host.graph.readings import readings, surface
 from host.graph.walk import ends
 from host.sources.trial import random_inputs, run
@@ -31,8 +33,11 @@ class Head:
 
     own: Decode
     """What the model's outputs mean as they are."""
-    branches: Decode
-    """What the last convolutions mean; the names of its outputs are those of tensors inside the graph."""
+    branches: Decode | None
+    """What the last convolutions mean; the names of its outputs are those of tensors inside the graph.
+
+    None where the outputs are no decoded whole that could prove it.
+    """
 
 
 @dataclass(frozen=True)
@@ -71,27 +76,61 @@ def with_outputs(proto: ModelProto, names: Sequence[str]) -> ModelProto:
 
 
 def recognise(trial: Trial) -> Head | None:
-    """The first reading of the branches that gives the model's own output."""
+    """What the head is: by what it computes, else by how its outputs look."""
     images = [array.shape for array in trial.inputs.values() if array.ndim == 4]
     if len(images) != 1:
         return None
-    seen = surface(_shapes(trial.branches), _shapes(trial.outputs), (images[0][3], images[0][2]))
+    input_size = (images[0][3], images[0][2])
+    proved = _proved(trial, input_size)
+    if proved:
+        return proved
+    own = of_outputs(trial.outputs, input_size)
+    return Head(own, _undecoded(own, trial)) if own else None
+
+
+def _proved(trial: Trial, input_size: tuple[int, int]) -> Head | None:
+    """The first reading of the branches that gives the model's own output."""
+    seen = surface(_shapes(trial.branches), _shapes(trial.outputs), input_size)
     if seen is None:
         return None
     backwards = replace(seen, branches=dict(sorted(seen.branches.items(), reverse=True)))
+    arrays = {**trial.branches, **trial.outputs}
     for own, branches in chain(readings(seen), readings(backwards)):
-        expected = decode(trial.outputs, own)
-        branches = _with_anchors(branches, trial, expected)
-        found = decode({**trial.branches, **trial.outputs}, branches)
-        if distance(expected, found, seen.input_size).same:
-            return Head(replace(own, anchors=branches.anchors), replace(branches, nms=own.nms))
+        branches = _with_anchors(branches, trial, own)
+        own = replace(own, anchors=branches.anchors)
+        if same(own, trial.outputs, branches, arrays):
+            return Head(own, replace(branches, nms=own.nms))
     return None
 
 
-def _with_anchors(branches: Decode, trial: Trial, expected: Detections) -> Decode:
+def _undecoded(own: Decode, trial: Trial) -> Decode | None:
+    """The branches behind outputs that only move their values, or put them through a sigmoid."""
+    if own.layout != "raw" or not all(output.stride for output in own.outputs):
+        return None
+    before = {(role, after): coding for (role, coding), after in AFTER_SIGMOID.items()}
+    outputs = []
+    for stride, (width, height) in zip(own.strides, own.cells, strict=True):
+        slots = [
+            tuple(Part(p.role, p.channels, before.get((p.role, p.coding), p.coding)) for p in output.parts)
+            for output in own.outputs
+            if output.stride == stride
+        ]
+        tensors = [(name, a.shape) for name, a in trial.branches.items() if a.shape[2:] == (height, width)]
+        if len(tensors) == 1:
+            slots = [tuple(part for parts in slots for part in parts)]
+        outputs += [Output(*tensor, parts, stride) for tensor, parts in zip(tensors, slots, strict=False)]
+    anchors = max(map(len, own.anchors), default=1)
+    fits = [each.shape[1] == anchors * sum(part.channels for part in each.parts) for each in outputs]
+    branches = replace(own, outputs=tuple(outputs))
+    return branches if fits and all(fits) and same(own, trial.outputs, branches, trial.branches) else None
+
+
+def _with_anchors(branches: Decode, trial: Trial, own: Decode) -> Decode:
     """The anchors, in pixels, that turn the branches' values into the sizes that the model gave."""
-    if not branches.anchors:
+    finished = any(part.coding in ("xywh", "xyxy") for output in own.outputs for part in output.parts)
+    if not branches.anchors or not finished:
         return branches
+    expected = decode(trial.outputs, replace(own, anchors=()))
     sizes = expected.boxes[:, 2:] - expected.boxes[:, :2]
     anchors, start = [], 0
     for output, (width, height), of_stride in zip(

@@ -52,12 +52,16 @@ CUTS: dict[str, dict[tuple[str, str], Cut]] = {"branches": _PLAIN | _ZOO, "branc
 _APART = {("yolov8", "pose"), ("yolo26", "pose"), ("yolov8", "obb"), ("yolo26", "obb"), ("yolox", "detect")}
 
 
+_UNIT = ("anchors", "half-turns", "probability")
+
+
 def chosen(own: Decode, activation_bits: int | None) -> str:
     """The layout that `auto` takes for a head that was recognised.
 
-    Floats keep the model's own output, unless that is a choice of finished detections, which no NPU makes.
+    What mixes values of 0..1 with others is cut for integers. Floats keep the model's own output, unless that
+    is a choice of finished detections, which no NPU makes.
     """
-    kind = (own.family, own.task)
-    if own.layout != "raw" or (activation_bits is None and own.nms):
+    kinds = [{part.coding in _UNIT for part in output.parts} for output in own.outputs]
+    if own.nms and (activation_bits is None or all(len(kind) == 1 for kind in kinds)):
         return "raw"
-    return "branches6" if kind in _APART else "branches"
+    return "branches6" if (own.family, own.task) in _APART else "branches"

@@ -1,36 +1,30 @@
 """Prepares a graph for an NPU: the recipe, and the proof that what it computes has stayed the same."""
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
 from host.decoding.contract import Decode, Output
-from host.decoding.decoder import decode
-from host.graph.cut import to_branches, to_decoded
-from host.graph.families import FAMILIES
-from host.graph.head import Head, Trial, recognise, try_out, with_outputs
-from host.graph.layouts import CUTS, chosen
+from host.graph.head import Trial, recognise, try_out, with_outputs
+from host.graph.passes.head_layout import head_layout
 from host.graph.passes.one_transpose_dfl import one_transpose_dfl
 from host.graph.passes.outputs_4d import outputs_4d
 from host.graph.passes.simplify import simplify
-from host.graph.proof import distance
+from host.graph.proof import same
 from host.graph.ranges import Mixed, mixed, shared
 from host.graph.recipe import Change, Graph, Pass, Prepared, Request
 from host.sources.trial import TrialError, run
 from shared.faults import Fault
 
-Array = NDArray[Any]
-
 # in the order in which they run; a quirk is asked for by its name
 PASSES: dict[str, Pass] = {
+    "head": head_layout,
     "simplify": simplify,
     "one-transpose-dfl": one_transpose_dfl,
     "outputs-4d": outputs_4d,
 }
-_ALWAYS = ("simplify",)
+_ALWAYS = ("head", "simplify")
 
 
 def prepare(
@@ -53,14 +47,14 @@ def prepare(
         trial = try_out(proto)
         found = recognise(trial)
         own = found.own if found else _unknown(trial)
-        graph = Graph(proto, own)
+        graph = Graph(proto, own, found)
         changes = []
-        for name, step in {"head": _head(found), **PASSES}.items():
-            done = step(graph, request) if name in ("head", *_ALWAYS, *quirks) else None
+        for name, step in PASSES.items():
+            done = step(graph, request) if name in (*_ALWAYS, *quirks) else None
             if done:
                 graph, what = done
                 changes.append(Change(name, what))
-        flagged = _check(graph, trial, found)
+        flagged = _check(graph, own, trial)
     except TrialError as error:
         raise Fault("model-invalid", f"The model does not run in ONNX Runtime: {error}") from error
     flagged = flagged if activation_bits == 8 else ()
@@ -72,35 +66,7 @@ def _unknown(trial: Trial) -> Decode:
     return Decode("unknown", "unknown", "raw", outputs)
 
 
-def _head(found: Head | None) -> Pass:
-    """The pass that gives the head the layout of the request."""
-
-    def change(graph: Graph, request: Request) -> tuple[Graph, str] | None:
-        layout = request.head
-        if layout == "auto":
-            layout = chosen(found.own, request.activation_bits) if found else "raw"
-        if layout == "raw" or layout == graph.decode.layout:
-            return None
-        if found is None:
-            raise Fault(
-                "head-unknown", f"--head {layout} needs a head that rkforge knows; this one it does not."
-            )
-        kind = (found.own.family, found.own.task)
-        if layout in CUTS and kind not in CUTS[layout]:
-            raise Fault("head-unknown", f"There is no layout {layout} for {' '.join(kind)}.")
-        if layout in CUTS:
-            proto, decode = to_branches(graph.proto, found.branches, layout, CUTS[layout][kind])
-        else:
-            proto, decode = to_decoded(graph.proto, found.branches, layout)
-        name = FAMILIES[found.own.family].text
-        return Graph(
-            proto, decode
-        ), f"{found.own.task} head of {name}: {len(decode.outputs)} outputs, {layout}"
-
-    return change
-
-
-def _check(graph: Graph, trial: Trial, found: Head | None) -> tuple[Mixed, ...]:
+def _check(graph: Graph, own: Decode, trial: Trial) -> tuple[Mixed, ...]:
     """Run the prepared graph on the source's input and compare; returns what mixes ranges.
 
     Raises:
@@ -110,15 +76,12 @@ def _check(graph: Graph, trial: Trial, found: Head | None) -> tuple[Mixed, ...]:
     looked_at = shared(graph.proto)
     inner = [name for name in looked_at if name not in names]
     arrays = dict(zip([*names, *inner], run(with_outputs(graph.proto, inner), trial.inputs), strict=True))
-    outputs = {name: arrays[name] for name in names}
-    if not _same(graph.decode, outputs, trial, found):
+    outputs = [arrays[name] for name in names]
+    if graph.decode.layout == own.layout:
+        pairs = zip(trial.outputs.values(), outputs, strict=True)
+        kept = all(np.allclose(a.ravel(), b.ravel(), 1e-3, 1e-4, equal_nan=True) for a, b in pairs)
+    else:
+        kept = same(own, trial.outputs, graph.decode, arrays)
+    if not kept:
         raise Fault("graph-changed", "The prepared graph does not compute what the model computes.")
     return mixed(arrays, looked_at)
-
-
-def _same(how: Decode, outputs: Mapping[str, Array], trial: Trial, found: Head | None) -> bool:
-    if found is not None and how.known:
-        expected = decode(trial.outputs, found.own)
-        return distance(expected, decode(outputs, how), how.input_size).same
-    pairs = zip(trial.outputs.values(), outputs.values(), strict=True)
-    return all(np.allclose(a.ravel(), b.ravel(), 1e-3, 1e-4, equal_nan=True) for a, b in pairs)

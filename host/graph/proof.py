@@ -1,11 +1,13 @@
 """How far two sets of detections lie apart: what proves that a graph still finds the same."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from host.decoding.decoder import Detections
+from host.decoding.contract import Decode
+from host.decoding.decoder import Detections, decode
 
 Array = NDArray[np.float32]
 
@@ -32,6 +34,15 @@ class Distance:
 
 
 APART = Distance(np.inf, np.inf, np.inf)
+
+
+def same(expected: Decode, outputs: Mapping[str, Array], found: Decode, others: Mapping[str, Array]) -> bool:
+    """Whether two sets of outputs hold the same detections. Anchors that are not known count as one pixel."""
+    if not (expected.known and found.known):
+        ones = tuple(((1.0, 1.0),) * len(of_stride) for of_stride in found.anchors)
+        expected, found = replace(expected, anchors=ones), replace(found, anchors=ones)
+    mine, theirs = decode(outputs, expected), decode(others, found)
+    return distance(mine, theirs, expected.input_size).same
 
 
 def distance(expected: Detections, found: Detections, input_size: tuple[int, int]) -> Distance:

@@ -12,6 +12,7 @@ Shape = tuple[int, ...]
 Tensor = tuple[str, Shape]
 
 _DECODED = (("xywh", False), ("xyxy", False), ("xywh", True), ("xyxy", True))
+_MOST_ROLES = 3
 _BINS = (8, 16)  # of heads that keep them beside the classes, where their number cannot be counted
 
 
@@ -21,8 +22,8 @@ class Surface:
 
     branches: Mapping[int, Sequence[Tensor]]
     """The last convolutions of each stride, in the graph's order; every stride has the same."""
-    glued: Tensor
-    """The output that holds all boxes."""
+    glued: tuple[Tensor, ...]
+    """The output that holds all boxes and what belongs to them, or an output for each of that."""
     images: tuple[Output, ...]
     """The outputs that are images of their own: prototypes."""
     input_size: tuple[int, int]
@@ -35,21 +36,21 @@ class Surface:
 def surface(
     branches: Mapping[str, Shape], outputs: Mapping[str, Shape], input_size: tuple[int, int]
 ) -> Surface | None:
-    """Sort branches by stride and outputs by kind; None when this is no detector with one glued output."""
+    """Sort branches by stride and outputs by kind; None when this is no detector that decodes its boxes."""
     strides: dict[int, list[Tensor]] = {}
     for name, shape in branches.items():
         stride = _stride(shape, input_size)
         strides.setdefault(stride, []).append((name, shape))
     alike = {tuple(shape[1] for _, shape in tensors) for stride, tensors in strides.items() if stride}
-    glued = [(name, shape) for name, shape in outputs.items() if len(shape) == 3]
+    glued = tuple((name, shape) for name, shape in outputs.items() if len(shape) == 3)
     images = tuple(
         Output(name, shape, (Part("prototypes", shape[1], "linear"),))
         for name, shape in outputs.items()
         if len(shape) == 4
     )
-    if 0 in strides or len(alike) != 1 or len(glued) != 1 or len(images) > 1:
+    if 0 in strides or len(alike) != 1 or not 1 <= len(glued) <= _MOST_ROLES or len(images) > 1:
         return None
-    return Surface(dict(sorted(strides.items())), glued[0], images, input_size)
+    return Surface(dict(sorted(strides.items())), glued, images, input_size)
 
 
 def _stride(shape: Shape, input_size: tuple[int, int]) -> int:
@@ -92,7 +93,7 @@ def _slots(family: Family, extra: Extra | None, seen: Surface) -> Iterator[tuple
         return
     cells = seen.cells
     counts = (
-        {length // cells for length in seen.glued[1][1:] if length % cells == 0} if family.anchors else {1}
+        {length // cells for length in seen.glued[0][1][1:] if length % cells == 0} if family.anchors else {1}
     )
     masks = seen.images[0].shape[1] if seen.images else 0
     for anchors, order in product(counts, permutations(range(len(wanted)))):
@@ -120,6 +121,8 @@ def _parts(
     fixed = {"objectness": 1, "angle": 1, "mask": masks} | ({} if family.box == "bins" else {"box": 4})
     rest = channels - sum(fixed.get(role, 0) for role in roles)
     free = [role for role in roles if role not in fixed]
+    if len(free) > 1 and set(free) != {"box", "class"}:
+        return
     if len(free) == 2:
         ways = [{"box": 4 * bins, "class": rest - 4 * bins} for bins in _BINS]
     else:
@@ -172,24 +175,34 @@ def _branches(
 
 
 def _own(branches: Decode, family: Family, extra: Extra | None, seen: Surface) -> Iterator[Decode]:
-    """The readings of the glued output, given what the branches mean."""
-    name, shape = seen.glued
+    """The readings of the glued outputs, given what the branches mean."""
     parts = {part.role: part for output in branches.outputs for part in output.parts}
     parts["class"] = Part("class", branches.classes, "probability")
     parts["objectness"] = Part("objectness", 1, "probability")
-    tail = (Part(extra.role, parts[extra.role].channels, extra.glued),) if extra else ()
-
-    def reading(order: Sequence[Part], normalised: bool, rows: bool) -> Iterator[Decode]:
-        channels = sum(part.channels for part in order)
-        for last, lengths in ((False, shape[1:]), (True, shape[:0:-1])):
-            if lengths[0] == channels and (rows or lengths[1] == branches.candidates):
-                output = Output(name, shape, tuple(order), 0, last)
-                yield replace(branches, outputs=(output, *seen.images), normalised=normalised, nms=not rows)
-
+    tail = [Part(extra.role, parts[extra.role].channels, extra.glued)] if extra else []
+    roles = [role for role in family.glued if role != "extra"]
     for coding, normalised in _DECODED:
-        box = Part("box", 4, coding)
-        order = [box if role == "box" else parts[role] for role in family.glued if role != "extra"]
-        yield from reading([*order, *tail], normalised, False)
-        row = (box, Part("score", 1, "probability"), Part("label", 1, "index"), *tail)
-        yield from reading(row, normalised, True)
-    yield from reading([*(parts[role] for role in family.glued if role != "extra"), *tail], False, False)
+        parts["box"] = Part("box", 4, coding)
+        for found in _glued([*(parts[role] for role in roles), *tail], seen, branches.candidates):
+            yield replace(branches, outputs=(*found, *seen.images), normalised=normalised)
+        rows = [parts["box"], Part("score", 1, "probability"), Part("label", 1, "index"), *tail]
+        for found in _glued(rows, seen, None):
+            yield replace(branches, outputs=(*found, *seen.images), normalised=normalised, nms=False)
+    parts["box"] = next(part for output in branches.outputs for part in output.parts if part.role == "box")
+    for found in _glued([*(parts[role] for role in roles), *tail], seen, branches.candidates):
+        yield replace(branches, outputs=(*found, *seen.images))
+
+
+def _glued(order: Sequence[Part], seen: Surface, candidates: int | None) -> Iterator[tuple[Output, ...]]:
+    """The ways in which the outputs can hold these parts, all in one or each in its own."""
+    groups = [tuple(order)] if len(seen.glued) == 1 else [(part,) for part in order]
+    for arranged in permutations(groups, len(groups) if len(groups) == len(seen.glued) else 0):
+        ways = [
+            [
+                Output(name, shape, group, 0, last)
+                for last, (channels, others) in ((False, shape[1:]), (True, shape[:0:-1]))
+                if channels == sum(part.channels for part in group) and candidates in (None, others)
+            ]
+            for group, (name, shape) in zip(arranged, seen.glued, strict=False)
+        ]
+        yield from (found for found in product(*ways) if found)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from onnx import ModelProto
 
 from host.decoding.contract import Decode
+from host.graph.head import Head
 from host.graph.ranges import Mixed
 
 
@@ -32,6 +33,8 @@ class Graph:
 
     proto: ModelProto
     decode: Decode
+    head: Head | None = None
+    """How the source's head was understood; given to the first pass, which lays it out."""
 
 
 @dataclass(frozen=True)
