@@ -24,6 +24,11 @@ CONVERT_HELP = {
     "json": "print one JSON document on stdout",
     "dry-run": "print what would be done, and stop",
 }
+PREPARE_HELP = {
+    **{name: CONVERT_HELP[name] for name in ("chip", "model", "head", "size", "json")},
+    "dtype": "what the graph is prepared for; default int8 where the chip has it",
+    "output": "a folder, or the .onnx file to write; default out/<model>/<chip>-<dtype>",
+}
 ENVIRONMENT_HELP = {
     "toolkit": "toolkit2 (default)",
     "toolkit-version": HELP["toolkit-version"],
@@ -95,6 +100,28 @@ def _convert(
     if dry_run:
         return present.preview(settings, screen, as_json)
     return present.run(settings, screen, as_json)
+
+
+@task(help=PREPARE_HELP)
+def prepare(
+    context: Context,
+    chip: str | None = None,
+    model: str | None = None,
+    head: str | None = None,
+    dtype: str | None = None,
+    size: str | None = None,
+    output: str | None = None,
+    json: bool = False,
+) -> None:
+    """Write the graph that `convert` would give to the toolkit, and what was changed. Needs no engine."""
+    flags = dict(locals())
+
+    def make(screen: Screen) -> int:
+        from host import config, preparation
+
+        return preparation.run(config.resolve(flags, [], Path.cwd(), os.environ), screen, json)
+
+    _run(json, make)
 
 
 @task(positional=["file"], help={"file": "a .rknn file", "json": CONVERT_HELP["json"]})

@@ -14,7 +14,7 @@ from tests import models
 from tests.conftest import ENGINES, ROOT, Command, Ended, command
 
 ARTIFACT = chips.toolkit("toolkit2").artifact
-FILES = {ARTIFACT, "rknn_source.yaml", "report.json", "log.txt"}
+FILES = {ARTIFACT, "rknn_source.yaml", "report.json", "log.txt", "model.decode.json"}
 
 
 @dataclass(frozen=True)

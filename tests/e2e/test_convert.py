@@ -17,7 +17,7 @@ from tests.e2e.conftest import ARTIFACT, FILES, Conversion, cause, contents, ear
 DEFAULT_VERSION = "2.5.0"
 
 
-def test_example_leaves_four_files_and_one_document(example: Conversion) -> None:
+def test_example_leaves_its_files_and_one_document(example: Conversion) -> None:
     document, made = example.document, example.artifact
     data = (example.folder / ARTIFACT).read_bytes()
     assert set(contents(example.folder)) == FILES

@@ -74,6 +74,16 @@ def test_two_transposes_around_the_softmax_become_one(opset: int) -> None:
     assert ("opset raised to 13" in what) == (opset < 13)
 
 
+def test_transposes_that_undo_each_other_go() -> None:
+    nodes = [
+        make_node("Transpose", ["x"], ["last"], perm=[0, 2, 3, 1]),
+        make_node("Softmax", ["last"], ["shares"], axis=3),
+        make_node("Transpose", ["shares"], ["y"], perm=[0, 3, 1, 2]),
+    ]
+    made, _ = changed(one_transpose_dfl, models.model(nodes, (1, 3, 32, 32), opset=12))
+    assert operators(made.proto) == ["Softmax"]
+
+
 def test_model_keeps_what_it_says_about_itself_when_its_opset_is_raised() -> None:
     proto = dfl(12)
     onnx.helper.set_model_props(proto, {"names": "{0: 'cat'}"})

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PURE = ("host.sources", "host.calibration", "host.quality", "host.graph", "host.decoding")
 STOREYS = (
     ("tasks",),
-    ("host.present", "host.doctor", "host.listing", "host.results.inspection"),
+    ("host.present", "host.preparation", "host.doctor", "host.listing", "host.results.inspection"),
     ("host.conversion",),
     ("host.environments",),
     (

@@ -21,21 +21,25 @@ OWN_AXIS = 13
 
 
 def one_transpose_dfl(graph: Graph, _request: Request) -> tuple[Graph, str] | None:
-    """Join the two transposes around every Softmax over the last axis; values stay as they are."""
+    """Make one of the two transposes around every Softmax over the last axis; values stay as they are."""
     if not any(_sandwiches(graph.proto)):
         return None
     proto, raised = _with_own_axis(graph.proto)
     found = list(_sandwiches(proto))
     for first, softmax, second in found:
         before, after = attribute(first, "perm"), attribute(second, "perm")
-        _set(first, "perm", [before[axis] for axis in after])
+        order = [before[axis] for axis in after]
+        _set(first, "perm", order)
         _set(softmax, "axis", after.index(len(after) - 1))
+        if order == sorted(order):  # nothing moves
+            softmax.input[0] = first.input[0]
+            proto.graph.node.remove(first)
         softmax.output[0] = second.output[0]
         proto.graph.node.remove(second)
     if not found:  # the converter wrote it in another way
         return None
     del proto.graph.value_info[:]  # the shapes between them are others now
-    return Graph(proto, graph.decode), f"one Transpose instead of two around {len(found)} Softmax{raised}"
+    return Graph(proto, graph.decode), f"joined the Transposes around {len(found)} Softmax{raised}"
 
 
 def _sandwiches(proto: ModelProto) -> Iterator[tuple[NodeProto, NodeProto, NodeProto]]:

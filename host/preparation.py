@@ -1,0 +1,77 @@
+"""`invoke prepare`: the graph as a conversion would give it to the toolkit, and what was changed."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from host import plan
+from host.console import Screen
+from host.results import delivery
+from host.settings import Settings
+from shared import chips
+from shared.faults import Fault
+
+FILE = "prepared.onnx"
+DTYPE = "int8"
+"""Assumed where the chip has it: it is what graphs are prepared for."""
+
+
+def run(settings: Settings, screen: Screen, as_json: bool) -> int:
+    """Prepare the model for every chip; write each graph and, beside it, the list of changes as JSON.
+
+    Raises:
+        Fault: output-invalid, those of the model, and those of the preparation.
+    """
+    output = settings.output
+    if output is not None and output.suffix == ".onnx" and len(settings.chips) > 1:
+        raise Fault(
+            "output-invalid", "one .onnx file cannot hold several chips", "Name a folder with --output."
+        )
+    made = [_prepare(settings, chips.chip(name), screen) for name in settings.chips]
+    if as_json:
+        screen.json({"status": "ok", "prepared": made})
+        return 0
+    for each in made:
+        screen.print(f"{each['path']}  {each['dtype']} for {each['chip']}")
+        for change in each["changes"]:
+            screen.print(f"  {change['by']}: {change['what']}")
+        if not each["changes"]:
+            screen.print("  nothing to change")
+    return 0
+
+
+def _prepare(settings: Settings, chip: chips.Chip, screen: Screen) -> dict[str, Any]:
+    from host import models  # onnx: not for what ends before this
+    from host.sources import onnx_model
+
+    dtype = chips.dtype(chip, settings.dtype or (DTYPE if DTYPE in chip.offered else chip.offered[0]))
+    target = _target(settings, f"{chip.name}-{dtype.name}")
+    delivery.prepare(target.parent)
+    source = onnx_model.load(settings.model, chip.toolkit, settings.size)
+    with tempfile.TemporaryDirectory() as scratch:
+        wanted = plan.preparation(chip, dtype, settings.head)
+        model = models.make(source, wanted, chip.toolkit, Path(scratch) / "model")
+        facts = {"chip": chip.name, "dtype": dtype.name, **model.to_json(), "notes": list(source.notes)}
+        listed = Path(scratch) / "changes"
+        listed.write_text(_text({**facts, "decode": model.prepared.decode.to_json()}), encoding="utf-8")
+        delivery.deliver({target.with_suffix(".json"): listed, target: model.file})
+    for line in source.notes:
+        screen.say(line)
+    for line in model.warnings:
+        screen.warn(f"{chip.name}: {line}")
+    return {"path": str(target), **facts}
+
+
+def _target(settings: Settings, name: str) -> Path:
+    output = settings.output
+    if output is None:
+        return Path("out") / settings.model.stem / name / FILE
+    if output.suffix == ".onnx":
+        return output
+    return (output if len(settings.chips) == 1 else output / name) / FILE
+
+
+def _text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,68 @@
+"""`invoke prepare` leaves a graph and a list of its changes, for every chip, and nothing when it fails."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from host import preparation
+from host.console import Screen
+from host.settings import Settings
+from host.sources.interface import static_shape
+from shared.faults import Fault
+from tests import models
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return models.save(models.distances_head(), Path("head.onnx"))
+
+
+def run(capsys: pytest.CaptureFixture[str], as_json: bool = True, **fields: Any) -> Any:
+    assert preparation.run(Settings(**fields), Screen(), as_json) == 0
+    out = capsys.readouterr().out
+    return json.loads(out)["prepared"] if as_json else out
+
+
+def test_every_chip_gets_its_graph_and_its_changes(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = run(capsys, chips=("rv1106", "rk3588"), model=model)
+    assert first["path"] == "out/head/rv1106-int8/prepared.onnx"
+    for made, rank in ((first, 4), (second, 3)):
+        proto = onnx.load(made["path"])
+        onnx.checker.check_model(proto)
+        assert len(static_shape(proto.graph.output[0])) == rank
+        listed = json.loads(Path(made["path"]).with_suffix(".json").read_text())
+        assert listed["changes"] == made["changes"]
+        assert listed["decode"]["outputs"][0]["shape"] == list(static_shape(proto.graph.output[0]))
+    by_first, by_second = ({change["by"] for change in made["changes"]} for made in (first, second))
+    assert by_first - by_second == {"outputs-4d"}
+
+
+def test_changes_are_listed_for_people(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = run(capsys, as_json=False, chips=("rv1106",), model=model, output=Path("to/f.onnx"))
+    assert out.startswith("to/f.onnx  int8 for rv1106\n")
+    assert "outputs-4d: outputs in four dimensions: y" in out
+    assert sorted(path.name for path in Path("to").iterdir()) == ["f.json", "f.onnx"]
+
+
+def test_chip_without_int8_gets_what_it_has(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (made,) = run(capsys, chips=("rk2118",), model=model)
+    assert made["dtype"] == "fp16"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"chips": ("rk3588", "rv1106"), "output": Path("f.onnx")}, "output-invalid"),
+        ({"chips": ("rk3588",), "head": "branches"}, "head-unknown"),
+        ({"chips": ("rv1106",), "dtype": "fp16"}, "dtype-unsupported"),
+    ],
+)
+def test_refusals_leave_nothing(model: Path, fields: dict[str, Any], code: str) -> None:
+    with pytest.raises(Fault) as caught:
+        preparation.run(Settings(model=model, **fields), Screen(), as_json=False)
+    assert caught.value.code == code
+    assert not list(Path().rglob("prepared.*")) and not Path("f.onnx").exists()
