@@ -97,7 +97,8 @@ class Plan:
         """The plan as --dry-run prints it."""
         target = {name: str(path) for name, path in asdict(self.target).items()}
         environment = {**asdict(self.environment), "image": self.environment.image}
-        return {**asdict(self), "notes": list(self.notes), "target": target, "environment": environment}
+        computed = {"quantize": self.quantize, "target": target, "environment": environment}
+        return {**asdict(self), **computed, "notes": list(self.notes)}
 
 
 def make(settings: Settings, default_python: Callable[[chips.Toolkit], str]) -> list[Plan]:

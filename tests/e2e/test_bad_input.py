@@ -233,12 +233,12 @@ def run_within(
 @pytest.mark.toolkit
 @pytest.mark.parametrize("engine", ["local"], indirect=True)
 def test_full_disk(converted: Conversion, tmp_path: Path, command_environment: dict[str, str]) -> None:
-    """A file system of 16 KiB, in a mount namespace of the command's own."""
+    """A file system with room for the earlier result, in a mount namespace of the command's own."""
     before = earlier_result(tmp_path / "earlier")
     for name in ("small", "after"):
         (tmp_path / name).mkdir()
     script = (
-        'mount -t tmpfs -o size=16k tmpfs small && cp earlier/* small && "$@"; status=$?; '
+        'mount -t tmpfs -o size=20k tmpfs small && cp earlier/* small && "$@"; status=$?; '
         "cp -r small/. after; exit $status"
     )
     ended = run_within(
