@@ -130,6 +130,65 @@ def distances_head() -> ModelProto:
     return model(nodes, (1, 4, anchors), weights, (1, 3, side, side))
 
 
+def detector(opset: int = 12) -> ModelProto:
+    """A detector of three classes at 64x64 with a stock YOLOv8 head: 84 boxes in pixels and their scores."""
+    bins, classes, strides, side = 16, 3, (8, 16, 32), 64
+    cells = [side // stride for stride in strides]
+    count = sum(width**2 for width in cells)
+    centres = [np.stack(np.meshgrid(*[np.arange(width) + 0.5] * 2), 0).reshape(2, -1) for width in cells]
+    weights = {
+        "stem": _normal((16, 3, 8, 8), 0),
+        "boxes": np.array([1, 4 * bins, -1]),
+        "scores": np.array([1, classes, -1]),
+        "sides": np.array([1, 4, bins, count]),
+        "joined": np.array([1, 4, count]),
+        "bins": np.arange(bins, dtype=np.float32).reshape(1, bins, 1, 1),
+        "centres": np.concatenate(centres, 1)[None].astype(np.float32),
+        "strides": np.repeat(strides, [width**2 for width in cells]).astype(np.float32)[None],
+        "half": np.array(2, np.float32),
+        **{name: np.array([value]) for name, value in (("0", 0), ("1", 1), ("2", 2), ("4", 4))},
+    }
+    nodes = [make_node("Conv", ["x", "stem"], ["c8"], strides=[8, 8]), make_node("Relu", ["c8"], ["f8"])]
+    for seed, stride in enumerate(strides, 1):
+        if stride > 8:
+            weights[f"w{stride}"] = _normal((16, 16, 2, 2), seed)
+            nodes += [
+                make_node("Conv", [f"f{stride // 2}", f"w{stride}"], [f"c{stride}"], strides=[2, 2]),
+                make_node("Relu", [f"c{stride}"], [f"f{stride}"]),
+            ]
+        for kind, channels in (("boxes", 4 * bins), ("scores", classes)):
+            name = f"{kind}{stride}"
+            weights[f"w-{name}"] = _normal((channels, 16, 1, 1), 10 * seed + channels)
+            nodes += [
+                make_node("Conv", [f"f{stride}", f"w-{name}"], [f"c-{name}"]),
+                make_node("Reshape", [f"c-{name}", kind], [name]),
+            ]
+    nodes += [
+        make_node("Concat", [f"boxes{stride}" for stride in strides], ["all-boxes"], axis=2),
+        make_node("Concat", [f"scores{stride}" for stride in strides], ["all-scores"], axis=2),
+        make_node("Reshape", ["all-boxes", "sides"], ["by-side"]),
+        make_node("Transpose", ["by-side"], ["bins-last"], perm=[0, 3, 1, 2]),
+        make_node("Softmax", ["bins-last"], ["shares"], axis=3),
+        make_node("Transpose", ["shares"], ["bins-first"], perm=[0, 3, 2, 1]),
+        make_node("Conv", ["bins-first", "bins"], ["expected"]),
+        make_node("Reshape", ["expected", "joined"], ["distances"]),
+        make_node("Slice", ["distances", "0", "2", "1"], ["near"]),
+        make_node("Slice", ["distances", "2", "4", "1"], ["far"]),
+        make_node("Sub", ["centres", "near"], ["low"]),
+        make_node("Add", ["centres", "far"], ["high"]),
+        make_node("Add", ["low", "high"], ["twice"]),
+        make_node("Div", ["twice", "half"], ["centre"]),
+        make_node("Sub", ["high", "low"], ["size"]),
+        make_node("Concat", ["centre", "size"], ["cells"], axis=1),
+        make_node("Mul", ["cells", "strides"], ["pixels"]),
+        make_node("Sigmoid", ["all-scores"], ["shown"]),
+        make_node("Concat", ["pixels", "shown"], ["y"], axis=1),
+    ]
+    proto = model(nodes, (1, 4 + classes, count), weights, (1, 3, side, side), opset)
+    onnx.helper.set_model_props(proto, {"names": "{0: 'cat', 1: 'dog', 2: 'heron'}", "task": "detect"})
+    return proto
+
+
 def operator(name: str, domain: str = "", opset: int = 13) -> ModelProto:
     """A convolution and then one operator that keeps the shape."""
     nodes = [
