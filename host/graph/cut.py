@@ -122,13 +122,23 @@ def _whole(builder: Builder, branches: Decode, strides: Sequence[Stride], wanted
         output = next(output for output in branches.outputs if output.role == wanted)
         return _Made(output.name, output)
     if wanted == "keypoints":
-        part = Part("keypoints", branches.keypoints[0] * branches.keypoints[1], "xy")
-        flat = _joined(builder, branches, strides, part, Stride.keypoints)
-        shape = (1, *branches.keypoints, branches.candidates)
-        return _Made(builder.node("Reshape", flat.tensor, shape=shape), replace(flat.output, shape=shape))
+        return _keypoints(builder, branches, strides)
     role = wanted.rstrip("*")
     _, parts = _sigmoid(builder, strides[0], [role])
     return _joined(builder, branches, strides, parts[0], lambda grid: _sigmoid(builder, grid, [role])[0])
+
+
+def _keypoints(builder: Builder, branches: Decode, strides: Sequence[Stride]) -> _Made:
+    """Decoded keypoints, [1, keypoints, numbers, candidates]."""
+    count, numbers = branches.keypoints
+    made = [_joined(builder, branches, strides, Part("points", 2 * count, "xy"), Stride.points)]
+    if numbers == 3:
+        part = Part("visibility", count, "probability")
+        made.append(_joined(builder, branches, strides, part, Stride.visibility))
+    apart = [builder.node("Reshape", each.tensor, shape=(1, count, -1, branches.candidates)) for each in made]
+    tensor = builder.node("Concat", *apart, axis=2) if len(apart) > 1 else apart[0]
+    shape = (1, count, numbers, branches.candidates)
+    return _Made(tensor, Output("keypoints", shape, (Part("keypoints", count * numbers, "xy"),)))
 
 
 def _joined(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from host.quality.channels import Layout, layouts
+from host.quality.channels import Layout, channel_layouts
 
 _LEVELS = 255
 _ENOUGH = 16
@@ -44,7 +44,7 @@ class Mixed:
 
 def shared(proto: ModelProto) -> dict[str, Layout]:
     """The outputs, and the Concats that glue values of 0..1 to others: whose ranges are worth a look."""
-    return layouts(proto, lambda groups: len({group.unit for group in groups}) == 2)
+    return channel_layouts(proto, inner=True)
 
 
 def mixed(arrays: Mapping[str, NDArray[Any]], seen: Mapping[str, Layout]) -> tuple[Mixed, ...]:
@@ -54,7 +54,7 @@ def mixed(arrays: Mapping[str, NDArray[Any]], seen: Mapping[str, Layout]) -> tup
         arrays: values of the tensors from a run, [1, ...].
         seen: what `shared` found.
     """
-    found = (_of_tensor(name, arrays[name], layout) for name, layout in seen.items())
+    found = (_of_tensor(name, array, seen[name]) for name, array in arrays.items())
     return tuple(each for each in found if each and each.levels < _ENOUGH)
 
 

@@ -36,22 +36,19 @@ class Layout:
     groups: tuple[Group, ...]
 
 
-def channel_layouts(proto: ModelProto) -> dict[str, Layout]:
-    """The channel groups of every output, by name; the model's shapes are static."""
-    return layouts(proto, lambda _groups: False)
+def channel_layouts(proto: ModelProto, inner: bool = False) -> dict[str, Layout]:
+    """The channel groups of every output, by name; the model's shapes are static.
 
-
-def layouts(proto: ModelProto, wanted: Callable[[tuple[Group, ...]], bool]) -> dict[str, Layout]:
-    """As `channel_layouts`, and those of the Concats whose groups along their own axis are `wanted`."""
+    With `inner`, also those of every Concat inside that glues values of 0..1 to others.
+    """
     graph = _Graph(proto)
     found = {name: graph.layout(name) for name in graph.outputs}
-    for node in graph.nodes:
+    for node in graph.nodes if inner else ():
         name = node.output[0]
         if node.op_type == "Concat" and name not in found and graph.shapes.get(name):
             axis = attribute(node, "axis") % len(graph.shapes[name])
-            groups = graph.groups(name, axis)
-            if wanted(groups):
-                found[name] = Layout(axis, groups)
+            if _kinds(graph.groups(name, axis)) > 1:
+                found[name] = Layout(axis, graph.groups(name, axis))
     return found
 
 
@@ -63,7 +60,7 @@ class _Graph(View):
         self.groups: Callable[[str, int], tuple[Group, ...]] = cache(self._groups)
 
     def layout(self, name: str) -> Layout:
-        """The likeliest channel axis among those that a Concat cuts, or else among all."""
+        """The likeliest channel axis: one along which the kinds differ, or that a Concat cuts, or any."""
         shape = self.shapes[name]
         if len(shape) == 3:
             axes = sorted((1, 2), key=lambda axis: shape[axis])  # a detector has more anchors than channels
@@ -71,7 +68,7 @@ class _Graph(View):
             axes = [1, len(shape) - 1, *range(2, len(shape) - 1)]
         else:
             return Layout(0, self.groups(name, 0) if shape else (Group(0, 1, False),))
-        axis = next((axis for axis in axes if len(self.groups(name, axis)) > 1), axes[0])
+        axis = max(axes, key=lambda each: (_kinds(self.groups(name, each)), len(self.groups(name, each)) > 1))
         return Layout(axis, self.groups(name, axis))
 
     def parts(self, node: NodeProto, axis: int, size: int) -> list[tuple[Group, ...]]:
@@ -217,6 +214,10 @@ def _window(groups: Iterable[Group], start: int, size: int) -> tuple[Group, ...]
         for group in groups
         if group.start < start + size and group.stop > start
     )
+
+
+def _kinds(groups: Iterable[Group]) -> int:
+    return len({group.unit for group in groups})
 
 
 def _shift(group: Group, offset: int) -> Group:
