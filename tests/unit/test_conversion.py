@@ -14,13 +14,16 @@ import numpy as np
 import onnx
 import pytest
 import yaml
+from onnx.helper import make_node
 
 from host import conversion, plan, present
 from host.console import Screen
 from host.conversion import Outcome
 from host.engines.protocol import Limits, Running, Say
 from host.plan import Environment
+from host.results import card
 from host.settings import Settings
+from host.sources.interface import static_shape
 from host.sources.opset import opset_of
 from shared import contract
 from shared.chips import Toolkit
@@ -285,16 +288,26 @@ def test_documents_are_delivered_reported_and_kept(
     assert json.loads(capsys.readouterr().out)["cache"] == "miss"
 
 
-def test_what_shapes_the_result_has_a_result_of_its_own(settings: Settings) -> None:
+def test_what_shapes_the_result_has_a_result_of_its_own(settings: Settings, place: Path) -> None:
+    labels = place / "names.txt"
+    labels.write_text("cat\ndog\n")
     wanted = [
         settings,
         changed_settings(settings, analysis=True),
         changed_settings(settings, hybrid={}),
         changed_settings(settings, hybrid={"conv": "float32"}),
+        changed_settings(settings, head="raw"),
+        changed_settings(settings, labels=labels),
     ]
     for each in [*wanted, *wanted]:
         convert(each, Paper(leave_documents))
     assert len(list(Path("cache/results").iterdir())) == len(wanted)
+    labels.write_text("cat\nfox\n")
+    convert(changed_settings(settings, labels=labels), Paper(leave_documents))
+    renamed = settings.model.with_name("other.onnx")
+    settings.model.rename(renamed)  # its name is in the result
+    convert(changed_settings(settings, model=renamed), Paper(leave_documents))
+    assert len(list(Path("cache/results").iterdir())) == len(wanted) + 2
 
 
 def test_record_is_repeated_by_bytes_where_there_is_no_canonical_digest(
@@ -326,3 +339,99 @@ def _other(read: Callable[[str], Result]) -> Callable[[str], Result]:
         return found._replace(artifact=found.artifact._replace(sha256="00" * 32))
 
     return other
+
+
+class Graphs:
+    """What each job was given: the operators of its model and the shapes of its outputs; and its files."""
+
+    def __init__(self) -> None:
+        self.operators: dict[str, list[str]] = {}
+        self.outputs: dict[str, list[tuple[int, ...]]] = {}
+        self.inodes: dict[str, dict[str, int]] = {}
+        self.config: dict[str, dict[str, Any]] = {}
+
+    def __call__(self, job: Job, folder: Path) -> None:
+        graph = onnx.load(folder / job.model).graph
+        self.operators[job.chip] = [node.op_type for node in graph.node]
+        self.outputs[job.chip] = [static_shape(value) for value in graph.output]
+        files = (path for path in (folder / "in").rglob("*") if path.is_file())
+        self.inodes[job.chip] = {str(path.relative_to(folder)): path.stat().st_ino for path in files}
+        self.config[job.chip] = job.config
+
+
+def test_chips_share_images_and_models_as_far_as_they_can(settings: Settings, place: Path) -> None:
+    seen = Graphs()
+    model = models.save(models.distances_head(), place / "head.onnx")
+    chips = ("rk3588", "rv1106", "rk3576")
+    outcomes = convert(changed_settings(settings, chips=chips, model=model), Paper(seen))
+    assert [each.fault for each in outcomes] == [None] * 3
+    assert {chip: len(shape) for chip, (shape,) in seen.outputs.items()} == {
+        "rk3588": 3,
+        "rv1106": 4,
+        "rk3576": 3,
+    }
+    first, other, same = (seen.inodes[chip] for chip in chips)
+    assert first == same
+    assert first["in/model.onnx"] != other["in/model.onnx"]
+    assert {name: inode for name, inode in first.items() if "model" not in name}.items() <= other.items()
+
+
+def test_head_depends_on_the_dtype(settings: Settings, place: Path) -> None:
+    model = models.save(models.detector(), place / "detector.onnx")
+    counts = {}
+    for dtype in ("int8", "fp16"):
+        seen = Graphs()
+        wanted = changed_settings(settings, chips=(NEW,), model=model, dtype=dtype, output=Path(dtype))
+        convert(wanted, Paper(seen))
+        counts[dtype] = len(seen.outputs[NEW])
+        content = json.loads(Path(dtype, "model.decode.json").read_text())
+        assert len(content["outputs"]) == counts[dtype]
+        assert content["labels"] == ["cat", "dog", "heron"]
+    assert counts == {"int8": 9, "fp16": 1}
+
+
+def test_card_goes_where_the_toolkit_takes_one_and_the_users_text_wins(settings: Settings) -> None:
+    seen = Graphs()
+    convert(changed_settings(settings, chips=(NEW, LEGACY)), Paper(seen))
+    found = card.read(seen.config[NEW]["custom_string"])
+    assert found is not None and found["name"] == "tiny"
+    assert "custom_string" not in seen.config[LEGACY]
+    convert(changed_settings(settings, chips=(NEW,), config={"custom_string": "mine"}), Paper(seen))
+    assert seen.config[NEW]["custom_string"] == "mine"
+
+
+def test_blue_first_and_grey_inputs_are_described_as_they_are(settings: Settings, place: Path) -> None:
+    wanted = changed_settings(settings, chips=(NEW,), config={"quant_img_RGB2BGR": True}, resize="stretch")
+    convert(wanted)
+    (given,) = json.loads(Path("out/model.decode.json").read_text())["inputs"]
+    assert (given["color"], given["resize"]) == ("BGR", "stretch") and "pad" not in given
+    grey = models.save(_grey(), place / "grey.onnx")
+    convert(changed_settings(settings, chips=(NEW,), model=grey))
+    (given,) = json.loads(Path("out/model.decode.json").read_text())["inputs"]
+    assert (given["color"], given["shape"], given["mean"]) == ("grey", [1, 32, 32, 1], [0])
+
+
+def _grey() -> onnx.ModelProto:
+    weights = {"w": np.ones((8, 1, 3, 3), np.float32)}
+    return models.model([make_node("Conv", ["x", "w"], ["y"])], (1, 8, 30, 30), weights, (1, 1, 32, 32))
+
+
+def test_labels_of_another_model_stop_the_request(settings: Settings, place: Path) -> None:
+    labels, model = place / "names.txt", models.save(models.detector(), place / "detector.onnx")
+    wanted = changed_settings(settings, chips=(NEW,), model=model, labels=labels)
+    labels.write_text("one\n\ntwo\n")
+    engine = Paper()
+    with pytest.raises(Fault, match="has 2 names, the model has 3 classes"):
+        convert(wanted, engine)
+    assert not engine.runs
+    labels.write_text("\ufeffone\n\ntwo\nthree\n", encoding="utf-8")
+    convert(wanted, engine)
+    assert json.loads(Path("out/model.decode.json").read_text())["labels"] == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff\xfe\x00"])
+def test_files_that_hold_no_labels_are_refused(settings: Settings, place: Path, content: bytes) -> None:
+    (place / "names.txt").write_bytes(content)
+    with pytest.raises(Fault, match=r"labels: .*names\.txt") as caught:
+        convert(changed_settings(settings, labels=place / "names.txt"))
+    assert caught.value.code == "bad-option"
