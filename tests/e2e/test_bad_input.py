@@ -81,7 +81,6 @@ def test_no_model_and_no_settings(refused: Refused) -> None:
     ("arguments", "code", "words"),
     [
         (["--chip", "rk3855"], "chip-unknown", "did you mean rk3588?"),
-        (["--chip", "rv1126"], "toolkit-unavailable", "rknn-toolkit 1.7.5"),
         (["--chip", "rv1106", "--dtype", "fp16"], "dtype-unsupported", "rv1106 converts with int8"),
         (["--chip", "rk2118", "--dtype", "int8"], "dtype-unsupported", "rk2118 converts with fp16"),
         (["--chip", "rk3588", "--dtype", "int9"], "dtype-unsupported", "did you mean int8?"),

@@ -29,7 +29,7 @@ STOREYS = (
 )
 """From the front door down; a module belongs to the longest name that fits. Imports go down or sideways."""
 DRIVERS = [toolkit for toolkit in chips.toolkits().values() if toolkit.driver]
-OF_TOOLKIT = {"toolkit2": {"numpy", "torch", "rknn"}}
+OF_TOOLKIT = {"toolkit2": {"numpy", "torch", "rknn"}, "legacy": {"numpy", "rknn", "ruamel"}}
 """What a driver may import besides the standard library and shared/: its own toolkit and what that brings."""
 
 
