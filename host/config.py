@@ -17,6 +17,8 @@ from shared.faults import Fault
 
 FILE = "rkforge.yaml"
 ENVIRONMENT_PREFIX = "RKFORGE_"
+MODEL_FORMAT = "onnx"
+"""What a variant must read: rkforge hands over nothing else."""
 OWN_FLAG = {"target_platform": "--chip", "mean_values": "--mean", "std_values": "--std"}
 
 
@@ -190,6 +192,16 @@ def _check_toolkit(
         for name, choices in known.items()
         if values.get(name) and values[name] not in choices
     ]
+    variant = values.get("variant") or toolkit.variants[0]
+    if MODEL_FORMAT not in toolkit.formats.get(variant, [MODEL_FORMAT]):
+        able = " or ".join(name for name, formats in toolkit.formats.items() if MODEL_FORMAT in formats)
+        problems.append(
+            Fault(
+                "bad-option",
+                f"--variant {variant}: {toolkit.package} reads no ONNX models there",
+                f"Use --variant {able}.",
+            )
+        )
     if values.get("hybrid") is not None:
         problems += _check_hybrid(toolkit, values["hybrid"])
     return problems + _check_config(toolkit, values.get("toolkit_version", ""), named)
