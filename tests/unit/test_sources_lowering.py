@@ -55,9 +55,7 @@ def model(nodes: Sequence[NodeProto], opset: int, outputs: Sequence[str] = ("y",
     return infer_shapes(made, data_prop=True)
 
 
-def one(
-    name: str, *more: str, outputs: Sequence[str] = ("y",), opset: int, **attributes: Any
-) -> ModelProto:
+def one(name: str, *more: str, outputs: Sequence[str] = ("y",), opset: int, **attributes: Any) -> ModelProto:
     """A model of one operator on `x`."""
     return model([make_node(name, ["x", *more], outputs, **attributes)], opset, outputs)
 
@@ -86,6 +84,7 @@ EQUIVALENT = {
     "log-softmax along another axis": one("LogSoftmax", opset=13, axis=-2),
     "resize by scale": one("Resize", "", "double", opset=19, mode="nearest", antialias=0),
     "resize to size": one("Resize", "", "", "size", opset=13, mode="linear"),
+    "grid sample at an image": one("GridSample", "grid", opset=20, mode="cubic"),
     "clip": one("Clip", "low", opset=13),
     "pad": one("Pad", "pads", opset=18),
     "shape taken as it is": one("Reshape", "flat", opset=14, allowzero=1),
@@ -108,8 +107,10 @@ EQUIVALENT = {
 }
 
 
-@pytest.mark.parametrize("to", [12, 17])
-@pytest.mark.parametrize("name", EQUIVALENT)
+@pytest.mark.parametrize(
+    ("name", "to"),
+    [(name, to) for name in EQUIVALENT for to in (12, 17) if "grid" not in name or to > 15],
+)
 def test_older_form_computes_the_same(name: str, to: int) -> None:
     newer, older = EQUIVALENT[name], ModelProto()
     older.CopyFrom(newer)
