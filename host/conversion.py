@@ -148,7 +148,7 @@ def _run(
             )
         provenance = engine.provenance(environment)
         expected = reference.result()
-    estimate = functools.cache(lambda: _estimate(settings, staged, inputs, toolkit))
+    estimate = functools.cache(lambda: _estimate(settings, staged, inputs, toolkit, screen))
     outcomes = []
     for directory, each in directories.items():
         result = jobs.result(directory, ended)
@@ -169,11 +169,12 @@ def _run(
 
 
 def _estimate(
-    settings: Settings, staged: "Staged", inputs: Path, toolkit: Toolkit
+    settings: Settings, staged: "Staged", inputs: Path, toolkit: Toolkit, screen: Screen
 ) -> tuple[list["NDArray[Any]"], str]:
     """The host's estimate of the outputs; without one, a line that says so and why."""
     from host import estimation
 
+    screen.say("estimating the outputs on the host")
     try:
         return estimation.outputs(settings, staged, inputs, toolkit), ""
     except estimation.NotEstimated as error:
