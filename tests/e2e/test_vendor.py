@@ -12,7 +12,7 @@ from tests.e2e.conftest import Refused
 
 
 def test_crash_of_the_compiler(engine: str, refused: Refused, tiny: Path, tmp_path: Path) -> None:
-    """Forced to w8a16 for rk3562, the compiler of every version corrupts its memory; what dies of it varies."""
+    """Forced to w8a16 for rk3562, the compiler of every version corrupts its memory and dies somewhere."""
     forced = ("--chip", "rk3562", "--set", "quantized_dtype=w8a16")
     text = refused(6, "toolkit-crashed", "--model", str(tiny), "--engine", engine, *forced)
     assert re.search("crashed with SIG(ABRT|BUS|FPE|ILL|SEGV)", text)
