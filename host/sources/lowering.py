@@ -49,7 +49,7 @@ def _expanded(proto: ModelProto, opset: int, to: int) -> ModelProto:
         for tensor in copy.graph.initializer
         if tensor.name not in known
     )
-    while young := {node.op_type: node for node in copy.graph.node if _schema(node, to) is None}:
+    while young := {node.op_type: node for node in copy.graph.node if _is_young(node, to)}:
         names = [("", name) for name in young]
         copy = inline_selected_functions(copy, names, inline_schema_functions=True)
         for node in copy.graph.node:
@@ -57,6 +57,11 @@ def _expanded(proto: ModelProto, opset: int, to: int) -> ModelProto:
                 since = get_schema(node.op_type, opset).since_version
                 raise LoweringError(f"{node.op_type}{at(node)} is new in opset {since}")
     return copy
+
+
+def _is_young(node: NodeProto, to: int) -> bool:
+    """Whether a node must be replaced; CastLike as well, which definitions use and no toolkit knows."""
+    return _schema(node, to) is None or node.op_type == "CastLike"
 
 
 def _rewrite(graph: GraphProto, look: View, opset: int, to: int) -> None:

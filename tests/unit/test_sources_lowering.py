@@ -117,6 +117,7 @@ def test_older_form_computes_the_same(name: str, to: int) -> None:
     assert bool(lower_opset(older, to, 8)) is (opset_of(newer) > to)
     assert opset_of(older) == min(to, opset_of(newer))
     onnx.checker.check_model(older)
+    assert "CastLike" not in {node.op_type for node in older.graph.node}  # the toolkits do not know it
     inputs = random_inputs(newer)
     for before, after in zip(run(newer, inputs), run(older, inputs), strict=True):
         np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)
