@@ -8,7 +8,7 @@ import pytest
 from images import wheel
 from shared import chips
 from tests import checkout, double
-from tests.conftest import Command, command
+from tests.conftest import ROOT, Command, command
 from tests.e2e.conftest import cause
 
 TOOLKITS = [name for name in chips.toolkits() if wheel.needed(Path("images") / name)]
@@ -84,3 +84,28 @@ def test_wheel_for_a_toolkit_that_wants_none(rkforge: Command, other: str) -> No
 def test_source_of_pytorch_where_there_is_no_choice(rkforge: Command, toolkit: str) -> None:
     arguments = ("build", "--toolkit", toolkit, "--torch-source", "pypi")
     assert "--torch-source" in cause(rkforge(*arguments, *LOCAL), 2, "bad-option")
+
+
+@pytest.mark.parametrize("name", chips.toolkits())
+def test_missing_python_is_said_with_those_that_would_do(
+    name: str, tmp_path: Path, command_environment: dict[str, str]
+) -> None:
+    wanted = chips.toolkit(name).pythons
+    root = (
+        checkout.copy(tmp_path / "checkout", name, double.build_wheel(tmp_path)) if name in TOOLKITS else ROOT
+    )
+    run = command(tmp_path, {**command_environment, "RKFORGE_CACHE_DIR": str(tmp_path / "cache")}, root=root)
+    (tmp_path / "gcc").symlink_to("/bin/true")  # is looked for, and not yet used
+    told = cause(
+        run(
+            *("build", "--toolkit", name, "--python", wanted[-1], *LOCAL),
+            PATH=str(tmp_path),
+            PYENV_ROOT=str(tmp_path),
+            UV_PYTHON_INSTALL_DIR=str(tmp_path / "pythons"),
+            UV_PYTHON_DOWNLOADS="never",
+        ),
+        4,
+        "python-missing",
+    )
+    assert f"no Python {wanted[-1]}" in told
+    assert f"Install Python {' or '.join(wanted)}, or use --engine docker." in told
