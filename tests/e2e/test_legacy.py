@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from onnx.helper import make_node
 
 from host.plan import Environment
 from shared import chips
@@ -30,12 +28,6 @@ NAMES = [name for chip in CHIPS for name in (chip.name, *chip.aliases)]
 IMAGE = Environment("legacy", TOOLKIT.versions[0], TOOLKIT.pythons[0], "full").image
 FILES = {ARTIFACT, "rknn_source.yaml", "report.json", "log.txt"}
 ANALYSIS = {"analysis.entire.txt", "analysis.individual.txt"}
-SAMPLER = models.model(
-    [make_node("GridSample", ["x", "grid"], ["y"])],
-    (1, 3, models.SIDE, models.SIDE),
-    {"grid": np.zeros((1, models.SIDE, models.SIDE, 2), np.float32)},
-    opset=16,
-)
 OLDEST = ("--engine", "local", "--python", TOOLKIT.pythons[-1])
 BOTH = [
     pytest.param(("--engine", "docker"), marks=pytest.mark.docker, id="docker"),
