@@ -94,7 +94,7 @@ def test_wheel_and_driver_are_the_only_further_layers(
         status, log = docker_build(dependencies.environment, name, copy)
         assert status == 0, log[-2000:]
         made.append(client.images.get(name))
-        client.images.remove(name, noprune=True)
+        client.images.remove(name)
     layers = [image.attrs["RootFS"]["Layers"] for image in made]
     shared = below.attrs["RootFS"]["Layers"]
     assert [each[: len(shared)] for each in layers] == [shared, shared]
