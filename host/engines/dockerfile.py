@@ -47,7 +47,7 @@ def build(client: DockerClient, environment: Environment, torch_source: str, say
     origin = f" (PyTorch from {torch_source})" if torch_source else ""
     say(f"building {environment.image}{origin}; log: {log}")
     python = base(environment.python)
-    command = ["docker", "build", "--file", f"images/{environment.toolkit}/Dockerfile"]
+    command = ["docker", "build", "--force-rm", "--file", f"images/{environment.toolkit}/Dockerfile"]
     command += ["--tag", environment.image]
     for name, value in arguments(environment, torch_source).items():
         command += ["--build-arg", f"{name}={value}"]

@@ -24,7 +24,8 @@ DEFAULTS = [
 
 def docker_build(environment: Environment, name: str, context: Path, *options: str) -> tuple[int, str]:
     """Build the image as the README says to do by hand; exit status and output."""
-    command = ["docker", "build", "--file", f"images/{environment.toolkit}/Dockerfile", "--tag", name]
+    command = ["docker", "build", "--force-rm", "--file", f"images/{environment.toolkit}/Dockerfile"]
+    command += ["--tag", name]
     for argument, value in dockerfile.arguments(environment, "").items():
         command += ["--build-arg", f"{argument}={value}"]
     done = subprocess.run(
