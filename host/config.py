@@ -66,8 +66,7 @@ def resolve(
         problems += _check_chip(chip, values)
     toolkits = {chip.toolkit.name: chip.toolkit for chip in named_chips} or chips.toolkits()
     for toolkit in toolkits.values():
-        if toolkit.driver:
-            problems += _check_toolkit(toolkit, values, named)
+        problems += _check_toolkit(toolkit, values, named)
     if len(values.get("chips", ())) > 1 and values.get("output", Path()).suffix == ".rknn":
         problems.append(
             Fault(
@@ -167,9 +166,6 @@ def _changes(texts: list[str], from_file: tuple[str, str] | None, problems: list
 
 def _check_chip(chip: chips.Chip, values: Mapping[str, Any]) -> list[Fault]:
     """What a chip refuses of the settings."""
-    if not chip.toolkit.driver:
-        package = f"{chip.toolkit.package} {chip.toolkit.versions[0]}"
-        return [Fault("toolkit-unavailable", f"{chip.name} needs {package}, which rkforge cannot drive yet")]
     checks: list[Callable[[], object]] = [lambda: chips.version(chip, values.get("toolkit_version", ""))]
     if values.get("dtype"):
         checks.append(lambda: chips.dtype(chip, values["dtype"]))

@@ -27,9 +27,6 @@ def test_help_explains_every_option(rkforge: Command) -> None:
 def test_chips_are_the_tables(rkforge: Command) -> None:
     listed = rkforge("chips", "--json").document["chips"]
     assert [chip["name"] for chip in listed] == list(chips.chips())
-    assert [chip["available"] for chip in listed] == [
-        bool(chip.toolkit.driver) for chip in chips.chips().values()
-    ]
     assert all(reason for chip in listed for reason in chip["not_offered"].values())
     shown = rkforge("chips").stdout
     assert all(name in shown for name in chips.chips())
