@@ -22,10 +22,10 @@ from shared import chips  # noqa: E402
 
 
 def offered() -> dict[str, list[str]]:
-    """dtype -> the chips that the table offers it for, of toolkits that can be driven."""
+    """dtype -> the chips that the table offers it for, of toolkits that can run what they built."""
     able = defaultdict(list)
     for chip in chips.chips().values():
-        for dtype in chip.offered if chip.toolkit.driver else ():
+        for dtype in chip.offered if chip.toolkit.simulator else ():
             able[dtype].append(chip.name)
     return able
 

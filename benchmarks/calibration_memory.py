@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from host.calibration import listing, memory
 from host.calibration.select import Selection, select
 from host.calibration.staging import Staged, stage
+from shared import chips
 
 BUILD = """
 import json, resource, sys
@@ -44,6 +45,9 @@ for image in numpy.load(held_out):
     rknn.inference([image[None]], data_format=["nhwc"])
 print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))
 """
+
+
+FORMATS = chips.toolkit("toolkit2").calibration
 
 
 class Case(NamedTuple):
@@ -115,7 +119,8 @@ def stage_for(
     images = listing.find_images(dataset)
     count, _ = memory.image_count(len(images), case.asked, case.limit, case.algorithm, model)
     selection = select(images, count)
-    return selection, stage(selection, Input("x", (1, 3, size, size), "float32"), "letterbox", folder), model
+    staged = stage(selection, Input("x", (1, 3, size, size), "float32"), "letterbox", folder, FORMATS)
+    return selection, staged, model
 
 
 def main() -> None:

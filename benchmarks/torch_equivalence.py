@@ -113,7 +113,7 @@ def run(venv: Path, cases: Sequence[Case], options: argparse.Namespace) -> list[
         folder = Path(temporary)
         for case in cases:
             place(case, folder, options)
-        command = [str(venv / "bin" / "python"), "-m", TOOLKIT.driver]
+        command = [str(venv / "bin" / "python"), "-m", TOOLKIT.name]
         subprocess.run([*command, *(str(folder / case.name) for case in cases)], check=True, cwd=paths.ROOT)
         return [outcome(folder / case.name) for case in cases]
 

@@ -19,8 +19,7 @@ def chip_table() -> str:
     for chip in chips.chips().values():
         names = ", ".join(name.upper() for name in (chip.name, *chip.aliases))
         versions = f"{chip.toolkit.package} {', '.join(chip.versions)}"
-        dtypes = ", ".join(chip.offered) if chip.toolkit.driver else "not yet"
-        rows.append(f"| {names} | {versions} | {dtypes} |")
+        rows.append(f"| {names} | {versions} | {', '.join(chip.offered)} |")
     return "\n".join(rows)
 
 

@@ -17,6 +17,8 @@ from shared.faults import Fault
 
 FILE = "rkforge.yaml"
 ENVIRONMENT_PREFIX = "RKFORGE_"
+MODEL_FORMAT = "onnx"
+"""What a variant must read: rkforge hands over nothing else."""
 OWN_FLAG = {"target_platform": "--chip", "mean_values": "--mean", "std_values": "--std"}
 
 
@@ -66,8 +68,7 @@ def resolve(
         problems += _check_chip(chip, values)
     toolkits = {chip.toolkit.name: chip.toolkit for chip in named_chips} or chips.toolkits()
     for toolkit in toolkits.values():
-        if toolkit.driver:
-            problems += _check_toolkit(toolkit, values, named)
+        problems += _check_toolkit(toolkit, values, named)
     if len(values.get("chips", ())) > 1 and values.get("output", Path()).suffix == ".rknn":
         problems.append(
             Fault(
@@ -167,9 +168,6 @@ def _changes(texts: list[str], from_file: tuple[str, str] | None, problems: list
 
 def _check_chip(chip: chips.Chip, values: Mapping[str, Any]) -> list[Fault]:
     """What a chip refuses of the settings."""
-    if not chip.toolkit.driver:
-        package = f"{chip.toolkit.package} {chip.toolkit.versions[0]}"
-        return [Fault("toolkit-unavailable", f"{chip.name} needs {package}, which rkforge cannot drive yet")]
     checks: list[Callable[[], object]] = [lambda: chips.version(chip, values.get("toolkit_version", ""))]
     if values.get("dtype"):
         checks.append(lambda: chips.dtype(chip, values["dtype"]))
@@ -192,6 +190,16 @@ def _check_toolkit(
         for name, choices in known.items()
         if values.get(name) and values[name] not in choices
     ]
+    variant = values.get("variant") or toolkit.variants[0]
+    if MODEL_FORMAT not in toolkit.formats.get(variant, [MODEL_FORMAT]):
+        able = " or ".join(name for name, formats in toolkit.formats.items() if MODEL_FORMAT in formats)
+        problems.append(
+            Fault(
+                "bad-option",
+                f"--variant {variant}: {toolkit.package} reads no ONNX models there",
+                f"Use --variant {able}.",
+            )
+        )
     if values.get("hybrid") is not None:
         problems += _check_hybrid(toolkit, values["hybrid"])
     return problems + _check_config(toolkit, values.get("toolkit_version", ""), named)

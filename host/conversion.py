@@ -157,7 +157,9 @@ def _run(
             )
         provenance = engine.provenance(environment)
         expected = {wanted: reference.result() for wanted, reference in references.items()}
-    estimate = functools.cache(lambda wanted: _estimate(settings, staged, models[wanted], inputs, toolkit))
+    estimate = functools.cache(
+        lambda wanted: _estimate(settings, staged, models[wanted], inputs, toolkit, screen)
+    )
     outcomes = []
     for directory, each in directories.items():
         result = jobs.result(directory, ended)
@@ -204,11 +206,12 @@ def _prepare(
 
 
 def _estimate(
-    settings: Settings, staged: "Staged", model: "Model", inputs: Path, toolkit: Toolkit
+    settings: Settings, staged: "Staged", model: "Model", inputs: Path, toolkit: Toolkit, screen: Screen
 ) -> tuple[list["NDArray[Any]"], str]:
     """The host's estimate of the outputs; without one, a line that says so and why."""
     from host import estimation
 
+    screen.say("estimating the outputs on the host")
     try:
         return estimation.outputs(settings, staged, model.file, inputs, toolkit), ""
     except estimation.NotEstimated as error:

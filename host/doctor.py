@@ -49,8 +49,6 @@ def attempt(toolkit_name: str, engine_name: str, screen: Screen, as_json: bool) 
         Fault: what stopped it.
     """
     toolkit = chips.toolkit(toolkit_name)
-    if not toolkit.driver:
-        raise Fault("toolkit-unavailable", f"{toolkit.package} cannot be driven by this rkforge yet")
     engine, why = engines.choose(engine_name)
     screen.say(f"engine {engine.name}: {why}")
     chip = next(chip for chip in chips.chips().values() if chip.toolkit == toolkit)
@@ -121,9 +119,7 @@ def _docker() -> Finding:
 
 
 def _pythons() -> Finding:
-    wanted = [
-        version for toolkit in chips.toolkits().values() if toolkit.driver for version in toolkit.pythons
-    ]
+    wanted = [version for toolkit in chips.toolkits().values() for version in toolkit.pythons]
     found = [version for version in dict.fromkeys(wanted) if local.find_python(version)]
     seen = ", ".join(found) or f"none of {', '.join(wanted)}"
     return Finding("python for the local engine", bool(found), seen)
@@ -143,8 +139,6 @@ def _environments(engine_name: str) -> list[Finding]:
         return [Finding("would use", False, fault.message)]
     findings = []
     for toolkit in chips.toolkits().values():
-        if not toolkit.driver:
-            continue
         environment = environment_of(toolkit, engine.default_python)
         try:
             seen = "built" if engine.ready(environment) else "will be built by the first conversion"

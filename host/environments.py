@@ -36,8 +36,6 @@ def build(
     ]
     if problems:
         raise config.together(problems)
-    if not made.driver:
-        raise Fault("toolkit-unavailable", f"{made.package} cannot be built by this rkforge yet")
     engine, why = engines.choose(engine_name)
     environment = environment_of(made, engine.default_python, version, python, variant)
     screen.say(f"engine {engine.name}: {why}")

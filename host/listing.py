@@ -13,8 +13,7 @@ def chips(screen: Screen, as_json: bool) -> int:
     for chip in table.chips().values():
         names = ", ".join((chip.name, *chip.aliases))
         toolkit = f"{chip.toolkit.package} {chip.versions[0]}"
-        state = " ".join(chip.offered) if chip.toolkit.driver else "not in this version of rkforge"
-        rows.append([names, toolkit, state, _shares(chip)])
+        rows.append([names, toolkit, " ".join(chip.offered), _shares(chip)])
     screen.table(["chip", "toolkit", "dtypes", "loads the files of"], rows)
     for chip in table.chips().values():
         if chip.note:
@@ -37,7 +36,6 @@ def _entry(chip: table.Chip) -> dict[str, object]:
         "versions": chip.versions,
         "family": list(chip.family),
         "note": chip.note,
-        "available": bool(chip.toolkit.driver),
         "dtypes": chip.offered,
         "not_offered": {name: reason for name, reason in chip.dtypes.items() if reason},
     }

@@ -161,7 +161,7 @@ def compile_all(interpreter: Path, folder: Path) -> None:
 
     From Python 3.7 on they do not depend on time stamps, so that no copying makes them invalid.
     """
-    subprocess.call([str(interpreter), "-c", COMPILE, str(folder)], stdout=subprocess.DEVNULL)
+    subprocess.call([str(interpreter), "-W", "ignore", "-c", COMPILE, str(folder)], stdout=subprocess.DEVNULL)
 
 
 def pip_install(interpreter: Path, *arguments: str) -> None:

@@ -109,7 +109,7 @@ def _verify(path: Path, wanted: Wanted) -> None:
         raise Unusable(
             "wheel-invalid",
             "%s is not the vendor's %s: %s" % (path, wanted.file, wrong),
-            "Remove it, get that wheel for Python %s again, and run: %s" % (wanted.python, wanted.command),
+            "Get the one for Python %s again, and run: %s" % (wanted.python, wanted.command),
         )
 
 

@@ -32,9 +32,8 @@ class Toolkit(NamedTuple):
     """One of the vendor's converters."""
 
     name: str
+    """That of its folder, and of the one under images/, too."""
     package: str
-    driver: str
-    """The package that runs in its environment; empty while rkforge has none."""
     artifact: str
     versions: Sequence[str]
     """Newest first; the first is the default."""

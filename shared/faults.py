@@ -43,7 +43,6 @@ FAULTS: Dict[str, Kind] = {
     "chip-unknown": Kind(3, 422, "Run `invoke chips` for the list."),
     "dtype-unsupported": Kind(3, 422, "Run `invoke chips` for what each chip supports."),
     "version-unsupported": Kind(3, 422, "Run `invoke chips` for the versions of each toolkit."),
-    "toolkit-unavailable": Kind(3, 501, "Run `invoke chips` for the chips that this rkforge converts for."),
     # the engine and its environments
     "engine-missing": Kind(4, 503, "Start Docker, or use --engine local on Linux."),
     "engine-lost": Kind(4, 503, "Check that the Docker engine is running (`docker info`), then run again."),

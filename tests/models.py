@@ -198,5 +198,15 @@ def operator(name: str, domain: str = "", opset: int = 13) -> ModelProto:
     return model(nodes, (1, 3, SIDE, SIDE), {"w": _normal((3, 3, 1, 1), 0)}, opset=opset)
 
 
+def youngest() -> ModelProto:
+    """A convolution and then an operator of opset 26 that no older one can express."""
+    nodes = [
+        make_node("Conv", ["x", "w"], ["c"], kernel_shape=[1, 1]),
+        make_node("CumProd", ["c", "axis"], ["y"]),
+    ]
+    weights = {"w": _normal((3, 3, 1, 1), 0), "axis": np.array(1)}
+    return model(nodes, (1, 3, SIDE, SIDE), weights, opset=26)
+
+
 def _normal(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(0, 0.2, shape).astype(np.float32)

@@ -3,7 +3,7 @@
 Measured on rknn-toolkit2 2.5.0 (benchmarks/calibration_memory.py): what grows with the number of images is
 not the images but the model's largest activation, kept for all of them at once: twice by `normal`, which
 works in portions of about 1 GiB, three times by `kl_divergence` and up to ten times by `mmse`, which have
-no such bound.
+no such bound. Other toolkits are held to the same until somebody measures them.
 """
 
 from bisect import bisect_right

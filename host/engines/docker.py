@@ -88,8 +88,8 @@ class DockerEngine:
     @_reached()
     def build(self, environment: Environment, say: Say, torch_source: str = "") -> None:
         """Build the image, after making sure of what it needs from elsewhere."""
-        recipe.vendor_wheel(environment, say)
         source = pytorch.source(environment, torch_source)
+        recipe.vendor_wheel(environment, say)
         dockerfile.build(self._client, environment, source, say)
 
     @_reached()

@@ -47,7 +47,7 @@ def build(client: DockerClient, environment: Environment, torch_source: str, say
     origin = f" (PyTorch from {torch_source})" if torch_source else ""
     say(f"building {environment.image}{origin}; log: {log}")
     python = base(environment.python)
-    command = ["docker", "build", "--file", f"images/{environment.toolkit}/Dockerfile"]
+    command = ["docker", "build", "--force-rm", "--file", f"images/{environment.toolkit}/Dockerfile"]
     command += ["--tag", environment.image]
     for name, value in arguments(environment, torch_source).items():
         command += ["--build-arg", f"{name}={value}"]
@@ -55,7 +55,7 @@ def build(client: DockerClient, environment: Environment, torch_source: str, say
     command += ["--platform", FOREIGN] if FOREIGN else []
     command += ["."]
     try:
-        built = recipe.build(command, log, say, _builder())
+        built = recipe.build(command, log, say, builder())
     except FileNotFoundError:
         raise Fault(
             "environment-build", "building an image needs the docker command", "Install Docker's CLI."
@@ -91,7 +91,7 @@ def _digest(client: DockerClient, base: str) -> str:
     return str(digests[0].partition("@")[2] if digests else image.id)
 
 
-def _builder() -> dict[str, str]:
+def builder() -> dict[str, str]:
     """BuildKit where the client has buildx; a newer client without it stops unless told otherwise."""
     found = subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode == 0
     return {**os.environ, "DOCKER_BUILDKIT": "1" if found else "0"}

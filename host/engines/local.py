@@ -53,9 +53,9 @@ class LocalEngine:
         with filelock.FileLock(venv.with_name(venv.name + ".lock")):
             if self.ready(environment):
                 return
-            recipe.vendor_wheel(environment, say)
             _compiler(environment)
             source = pytorch.source(environment, torch_source)
+            recipe.vendor_wheel(environment, say)
             origin = f" (PyTorch from {source})" if source else ""
             log = venv.with_name(venv.name + ".log")
             say(f"installing {environment.toolkit} {environment.tag}{origin}; log: {log}")

@@ -76,8 +76,8 @@ def _has_batch(node: NodeProto, graph: View) -> bool:
 def _broadcasts(node: NodeProto, graph: View) -> bool:
     """Whether the shapes differ; one constant number is no obstacle: HardSwish, which works, divides by 6."""
     left, right = map(graph.shape, node.input)
-    numbers = any(name in graph.constants and prod(graph.shape(name)) == 1 for name in node.input)
-    return left != right and all((*left, *right)) and not numbers
+    number = any(name not in graph.computed and prod(graph.shape(name)) == 1 for name in node.input)
+    return left != right and all((*left, *right)) and not number
 
 
 LIMITS = {

@@ -1,9 +1,9 @@
 """Writes a model in an older operator set, operator by operator.
 
 ONNX's own version converter gives up at most graphs on their way below opset 13, for want of an adapter for
-Resize, Shape or ReduceMean. But most of what is new in an operator set is types, so that an operator is
-nearly always valid as it stands; ONNX's schemas tell. For others there is a rule here, or the body by which
-ONNX itself defines a new operator.
+Resize, Shape or ReduceMean (docs/measurements/opset-lowering.md). But most of what is new in an operator set
+is types, so that an operator is nearly always valid as it stands; ONNX's schemas tell. For others there is a
+rule here, or the body by which ONNX itself defines a new operator.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +49,7 @@ def _expanded(proto: ModelProto, opset: int, to: int) -> ModelProto:
         for tensor in copy.graph.initializer
         if tensor.name not in known
     )
-    while young := {node.op_type: node for node in copy.graph.node if _schema(node, to) is None}:
+    while young := {node.op_type: node for node in copy.graph.node if _is_young(node, to)}:
         names = [("", name) for name in young]
         copy = inline_selected_functions(copy, names, inline_schema_functions=True)
         for node in copy.graph.node:
@@ -57,6 +57,11 @@ def _expanded(proto: ModelProto, opset: int, to: int) -> ModelProto:
                 since = get_schema(node.op_type, opset).since_version
                 raise LoweringError(f"{node.op_type}{at(node)} is new in opset {since}")
     return copy
+
+
+def _is_young(node: NodeProto, to: int) -> bool:
+    """Whether a node must be replaced; CastLike as well, which definitions use and no toolkit knows."""
+    return _schema(node, to) is None or node.op_type == "CastLike"
 
 
 def _rewrite(graph: GraphProto, look: View, opset: int, to: int) -> None:
@@ -195,6 +200,14 @@ def _softmax(node: NodeProto, look: View, _to: int) -> Iterator[NodeProto]:
     yield make_node("Transpose", [done], [target], perm=np.argsort(order).tolist())
 
 
+def _grid_sample(node: NodeProto, _look: View, _to: int) -> Iterator[NodeProto]:
+    """Its modes have been named as everywhere else since it is not for images alone."""
+    mode = attribute(node, "mode", b"linear").decode()
+    _drop(node, "mode")
+    node.attribute.append(make_attribute("mode", {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)))
+    yield node
+
+
 def _constant(name: str, values: Sequence[float], kind: Any) -> NodeProto:
     return make_node("Constant", [], [name], value=from_array(np.asarray(values, kind)))
 
@@ -206,6 +219,7 @@ _RULES = {
         for name in ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
     },
     **dict.fromkeys(("Hardmax", "LogSoftmax", "Softmax"), _Rule(13, _softmax)),
+    "GridSample": _Rule(20, _grid_sample),
     "Reshape": _Rule(14, _reshape),
     "Resize": _Rule(13, _resize),
     "Shape": _Rule(15, _shape),

@@ -8,14 +8,10 @@ from collections.abc import Iterator
 
 from onnx import GraphProto, ModelProto, NodeProto
 
-from host.sources.interface import graph_inputs
 from host.sources.limits import LIMITS
-from host.sources.view import View, at
+from host.sources.view import View, at, inner_graphs
 from shared.chips import Toolkit
 from shared.faults import Fault
-
-# depend on shapes alone, so that the toolkit folds them away once the inputs are static
-_SHAPE_ONLY = ("Shape", "Size")
 
 
 def refuse_custom_operators(proto: ModelProto) -> None:
@@ -34,11 +30,9 @@ def refuse_operators(proto: ModelProto, toolkit: Toolkit, quantize: bool) -> Non
     refused = {name: reason for reason, names in toolkit.unsupported_ops.items() for name in names}
     limits = [LIMITS[name] for name in toolkit.limits if quantize or not LIMITS[name].quantized_only]
     graph = View(proto)
-    computed = {value.name for value in graph_inputs(proto)}
     for node in proto.graph.node:
-        if node.op_type in _SHAPE_ONLY or computed.isdisjoint(_reads(node)):
+        if graph.computed.isdisjoint(node.output):
             continue
-        computed.update(filter(None, node.output))
         if node.op_type in refused:
             raise Fault("model-op", f"Operator {node.op_type}{at(node)}: {refused[node.op_type]}.")
         for limit in limits:
@@ -49,15 +43,5 @@ def refuse_operators(proto: ModelProto, toolkit: Toolkit, quantize: bool) -> Non
 def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
     for node in graph.node:
         yield node
-        for inner in _inner_graphs(node):
+        for inner in inner_graphs(node):
             yield from _nodes(inner)
-
-
-def _inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
-    return (attribute.g for attribute in node.attribute if attribute.HasField("g"))
-
-
-def _reads(node: NodeProto) -> set[str]:
-    """The tensors a node uses, those that its inner graphs take from outside included."""
-    inner = (name for graph in _inner_graphs(node) for child in graph.node for name in _reads(child))
-    return {*node.input, *inner}

@@ -3,15 +3,17 @@
 Whoever walks through a graph shares this view; nobody searches the node list again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from onnx.helper import get_attribute_value
 from onnx.numpy_helper import from_array, to_array
 from onnx.shape_inference import infer_shapes
+
+from host.sources.interface import graph_inputs
 
 # how a Constant may hold its value
 _PLAIN = {
@@ -19,6 +21,9 @@ _PLAIN = {
     **dict.fromkeys(("value_int", "value_ints"), np.int64),
     **dict.fromkeys(("value_float", "value_floats"), np.float32),
 }
+
+# depend on shapes alone, and those are static
+_SHAPE_ONLY = ("Shape", "Size")
 
 
 class View:
@@ -44,6 +49,11 @@ class View:
             for value in (*graph.value_info, *graph.input, *graph.output)
         }
         self.shapes |= {name: tuple(tensor.dims) for name, tensor in self.constants.items()}
+        self.computed = {value.name for value in graph_inputs(proto)}
+        """Tensors that depend on what the inputs hold; all others can be folded away."""
+        for node in graph.node:
+            if node.op_type not in _SHAPE_ONLY and not self.computed.isdisjoint(_reads(node)):
+                self.computed.update(filter(None, node.output))
 
     def value(self, name: str) -> NDArray[Any] | None:
         """A constant tensor's value."""
@@ -64,6 +74,17 @@ class View:
             return self.value(node.input[index])
         value = attribute(node, name)
         return None if value is None else np.asarray(value)
+
+
+def inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
+    """The graphs in an operator's attributes: branches and loop bodies."""
+    return (entry.g for entry in node.attribute if entry.HasField("g"))
+
+
+def _reads(node: NodeProto) -> set[str]:
+    """The tensors a node uses, those that its inner graphs take from outside included."""
+    inner = (name for graph in inner_graphs(node) for child in graph.node for name in _reads(child))
+    return {*node.input, *inner}
 
 
 def attribute(node: NodeProto, name: str, default: Any = None) -> Any:

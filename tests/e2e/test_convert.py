@@ -194,6 +194,31 @@ def test_dead_output_is_refused_until_allowed(engine: str, rkforge: Command, tmp
 
 
 @pytest.mark.toolkit
+def test_analysis_is_delivered_beside_the_file_and_repeated(
+    rkforge: Command, tiny: Path, tmp_path: Path
+) -> None:
+    arguments = ("--chip", "rk3588", "--model", str(tiny), "--dtype", "int8", "--engine", "local")
+    ended = rkforge("convert", *arguments, "--analysis", "--output", "mine/tiny.rknn", "--json")
+    assert ended.status == 0, ended.stderr
+    assert ended.document["artifacts"][0]["documents"] == ["mine/tiny.analysis.txt"]
+    text = (tmp_path / "mine" / "tiny.analysis.txt").read_text()
+    assert "cos" in text
+    report = json.loads((tmp_path / "mine" / "tiny.report.json").read_text())
+    assert report["documents"] == ["mine/tiny.analysis.txt"]
+    assert report["checks"]["estimate"] is False
+    assert "rknnlite" in report["board_command"] and "mine/tiny.rknn" in report["board_command"]
+    (tmp_path / "mine" / "tiny.analysis.txt").unlink()
+    again = rkforge("convert", *arguments, "--analysis", "--output", "mine/tiny.rknn")
+    assert again.status == 0 and "from the cache" in again.stdout
+    assert "mine/tiny.analysis.txt" in again.stdout
+    assert (tmp_path / "mine" / "tiny.analysis.txt").read_text() == text
+    ended = rkforge("convert", "--from", "mine/tiny.rknn_source.yaml", "--engine", "local", "--json")
+    assert ended.status == 0, ended.stderr
+    assert ended.document["reproduced"] is True
+    assert ended.document["artifacts"][0]["documents"]
+
+
+@pytest.mark.toolkit
 def test_list_as_people_write_it(rkforge: Command, tiny: Path, tmp_path: Path) -> None:
     """Comments, blank lines, Windows line ends, spaces, quotes and other scripts; in another folder."""
     names = ["plain.png", "two words.png", "straße/Größe 图像.png", "quoted name.jpg", "UPPER.PNG"]

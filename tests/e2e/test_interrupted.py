@@ -17,7 +17,7 @@ import pytest
 
 from host.plan import Environment
 from tests import models
-from tests.conftest import Command, Ended, command_line
+from tests.conftest import ROOT, Command, Ended, command_line
 from tests.e2e.conftest import Refused, cause, contents, earlier_result
 
 PATIENCE_S = 60
@@ -32,11 +32,11 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 
 @contextmanager
 def started(
-    arguments: tuple[str, ...], folder: Path, environment: dict[str, str]
+    arguments: tuple[str, ...], folder: Path, environment: dict[str, str], root: Path = ROOT
 ) -> Iterator["subprocess.Popen[str]"]:
     """A command in a process group of its own, once its toolkit works; stopped at the end if need be."""
     with subprocess.Popen(
-        command_line(*arguments),
+        command_line(*arguments, root=root),
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,

@@ -1,5 +1,6 @@
 """What the vendor's toolkit does wrong, for real: crashes, and failures that it names the cure for."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,10 @@ from tests.e2e.conftest import Refused
 
 
 def test_crash_of_the_compiler(engine: str, refused: Refused, tiny: Path, tmp_path: Path) -> None:
-    """Forced to w8a16 for rk3562, the compiler of every version corrupts its memory and aborts."""
+    """Forced to w8a16 for rk3562, the compiler of every version corrupts its memory and dies somewhere."""
     forced = ("--chip", "rk3562", "--set", "quantized_dtype=w8a16")
     text = refused(6, "toolkit-crashed", "--model", str(tiny), "--engine", engine, *forced)
-    assert "SIGABRT" in text
+    assert re.search("crashed with SIG(ABRT|BUS|FPE|ILL|SEGV)", text)
     assert "rknn building" in (tmp_path / "out" / "failed.log.txt").read_text(errors="replace")
 
 

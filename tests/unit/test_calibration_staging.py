@@ -7,8 +7,9 @@ from PIL import Image
 
 from host.calibration.images import ImageSize, read_image
 from host.calibration.listing import find_images
+from host.calibration.noise import noise_arrays
 from host.calibration.select import select
-from host.calibration.staging import ORDERS, Formats, Staged, stage, stage_noise
+from host.calibration.staging import ORDERS, Formats, Staged, read_back, stage, stage_noise
 from shared import chips
 from shared.faults import Fault
 
@@ -166,3 +167,19 @@ def test_noise_serves_several_inputs(tmp_path: Path) -> None:
     image, state, token = rows(staged)[0]
     assert np.asarray(Image.open(image)).shape == (32, 64, 3)
     assert np.load(state).shape == (2, 1, 16) and np.load(token).dtype == np.int64
+
+
+@pytest.mark.parametrize("toolkit", chips.toolkits().values(), ids=lambda toolkit: str(toolkit.name))
+def test_what_was_staged_is_read_back(photos: Path, tmp_path: Path, toolkit: chips.Toolkit) -> None:
+    staged = run(photos, tmp_path / "job", count=5, formats=toolkit.calibration)
+    chosen = select(find_images(photos), 5).calibration
+    (images,) = read_back(staged.calibration, [PHOTO], toolkit.calibration, 3)
+    wanted = [read_image(path, ImageSize(64, 32, 3), "letterbox") for path in chosen[:3]]
+    np.testing.assert_array_equal(images, np.stack(wanted))
+
+    inputs = [Input("grey", (1, 1, 8, 12), "float32"), Input("state", (2, 5, 4, 3), "float32")]
+    (tmp_path / "noise").mkdir()
+    staged = stage_noise(inputs, tmp_path / "noise", toolkit.calibration)
+    grey, state = read_back(staged.calibration, inputs, toolkit.calibration, 100)
+    assert grey.shape == (8, 8, 12, 1) and grey.dtype == np.uint8
+    np.testing.assert_array_equal(state, noise_arrays(12, (2, 5, 4, 3), "float32")[:8])

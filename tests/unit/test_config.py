@@ -66,7 +66,7 @@ def test_every_setting_is_read_from_every_source(folder: Path) -> None:
             "dataset": str(folder / "images"),
         },
         **{"max-images": "5", "resize": "crop", "dtype": "int8", "algorithm": "mmse", "size": "64x32"},
-        **{"mean": "1,2,3", "std": "4,5,6", "toolkit-version": "1.7.5", "python": "3.8", "variant": "slim"},
+        **{"mean": "1,2,3", "std": "4,5,6", "toolkit-version": "1.7.5", "python": "3.8", "variant": "full"},
         **{
             "engine": "local",
             "timeout": "9",
@@ -334,6 +334,13 @@ def test_hybrid_is_offered_by_some_toolkits_only(folder: Path) -> None:
     assert (fault.code, fault.exit_status) == ("dtype-unsupported", 3)
     assert "rknn-toolkit2" in fault.message
     assert fault.hint == "rknn-toolkit has it: rk1808, rk3399pro, rv1109, rv1126."
+
+
+def test_variant_must_read_the_model(folder: Path) -> None:
+    assert read(folder, variant="slim").variant == "slim"
+    fault = mistake(folder, variant="slim", chip="rv1126")
+    assert "rknn-toolkit reads no ONNX" in fault.message
+    assert fault.hint == "Use --variant full."
 
 
 def test_options_values_are_those_of_the_toolkit(folder: Path) -> None:

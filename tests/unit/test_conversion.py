@@ -15,8 +15,10 @@ import onnx
 import pytest
 import yaml
 from onnx.helper import make_node
+from PIL import Image
 
 from host import conversion, plan, present
+from host.calibration.images import PAD
 from host.console import Screen
 from host.conversion import Outcome
 from host.engines.protocol import Limits, Running, Say
@@ -144,6 +146,30 @@ def test_each_toolkit_gets_its_own_model_and_files(settings: Settings) -> None:
         f"{chip}-int8" for chip in (LEGACY, NEW, "rv1109")
     }
     assert Path("out/rv1126-int8/model.legacy.rknn").is_file()
+
+
+def test_dataset_as_people_have_it_is_harmless_to_every_toolkit(settings: Settings, place: Path) -> None:
+    names = ["two words.webp", "Größe 图像.PNG", "turned.jpg"]
+    for number, name in enumerate(names):
+        picture = Image.new("RGB", (40, 30), (number, 0, 0))
+        exif = picture.getexif()
+        exif[274] = 6  # to be turned by 90 degrees
+        picture.save(place / name, exif=exif)
+    (place / "my list.txt").write_text("# mine\n\n" + "\r\n".join(names), encoding="utf-8-sig")
+    read: dict[str, list[np.ndarray]] = {}
+
+    def look(job: Job, folder: Path) -> None:
+        assert job.dataset is not None
+        staged = folder / job.dataset
+        lines = staged.read_text(encoding="ascii").splitlines()
+        assert not any(" " in line for line in lines)
+        read[job.chip] = [np.asarray(Image.open(staged.parent / line)) for line in lines]
+
+    asked = changed_settings(settings, chips=(LEGACY, NEW), dataset=place / "my list.txt")
+    assert [each.fault for each in convert(asked, Paper(look))] == [None, None]
+    assert len(read[LEGACY]) == len(names)
+    assert all((one == other).all() for one, other in zip(read[LEGACY], read[NEW], strict=True))
+    assert all(image[16, 0].tolist() == [PAD] * 3 for image in read[LEGACY])  # upright: bars left and right
 
 
 def test_model_that_one_toolkit_refuses_leaves_the_other_its_result(settings: Settings, place: Path) -> None:

@@ -45,9 +45,7 @@ def test_alias_of_a_dtype_is_its_name() -> None:
     assert only("rk3588", dtype="W8A8").dtype == "int8"
 
 
-@pytest.mark.parametrize(
-    "chip", [chip for chip in chips.chips().values() if chip.toolkit.driver], ids=lambda c: c.name
-)
+@pytest.mark.parametrize("chip", chips.chips().values(), ids=lambda chip: str(chip.name))
 def test_every_offered_dtype_makes_a_plan(chip: chips.Chip) -> None:
     for dtype in chip.offered:
         made = only(chip.name, dtype=dtype)

@@ -31,8 +31,7 @@ STOREYS = (
     ("shared",),
 )
 """From the front door down; a module belongs to the longest name that fits. Imports go down or sideways."""
-DRIVERS = [toolkit for toolkit in chips.toolkits().values() if toolkit.driver]
-OF_TOOLKIT = {"toolkit2": {"numpy", "torch", "rknn"}}
+OF_TOOLKIT = {"toolkit2": {"numpy", "torch", "rknn"}, "legacy": {"numpy", "rknn", "ruamel"}}
 """What a driver may import besides the standard library and shared/: its own toolkit and what that brings."""
 
 
@@ -41,7 +40,7 @@ def files(*folders: str) -> list[Path]:
 
 
 HOST = [ROOT / "tasks.py", *files("host", "shared")]
-PRODUCT = [*HOST, *files(*(toolkit.driver for toolkit in DRIVERS))]
+PRODUCT = [*HOST, *files(*chips.toolkits())]
 RECIPES = [
     *(ROOT / "images" / name for name in ("installer.py", "wheel.py")),
     *sorted((ROOT / "images").glob("*/install.py")),
@@ -142,7 +141,7 @@ def test_recipes_are_standard_library_only(path: Path) -> None:
         assert top == "images" or top in sys.stdlib_module_names, f"{name(path)} imports {imported}"
 
 
-@pytest.mark.parametrize("path", files(*(toolkit.driver for toolkit in DRIVERS)), ids=name)
+@pytest.mark.parametrize("path", files(*chips.toolkits()), ids=name)
 def test_drivers_import_their_own_toolkit_only(path: Path) -> None:
     driver = path.relative_to(ROOT).parts[0]
     allowed = {"shared", driver, *OF_TOOLKIT[driver]}
@@ -153,12 +152,12 @@ def test_drivers_import_their_own_toolkit_only(path: Path) -> None:
 
 def test_vendors_code_is_imported_in_one_module_only() -> None:
     importers = {name(path) for path in PRODUCT if any(one.split(".")[0] == "rknn" for one in imports(path))}
-    assert importers == {f"{toolkit.driver}.convert" for toolkit in DRIVERS}
+    assert importers == {f"{toolkit}.convert" for toolkit in chips.toolkits()}
 
 
 def test_what_environments_run_is_python_3_6() -> None:
     vermin = Path(sys.executable).with_name("vermin")
-    drivers = [toolkit.driver for toolkit in DRIVERS if "3.6" in toolkit.pythons]
+    drivers = [toolkit.name for toolkit in chips.toolkits().values() if "3.6" in toolkit.pythons]
     old = [*files("shared", *drivers), *RECIPES]
     command = [str(vermin), "--quiet", "--target=3.6-", "--violations", *map(str, old)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -188,13 +187,13 @@ def test_what_differs_between_chips_and_toolkits_lies_in_the_table(path: Path) -
             assert not found & names, f"{name(path)}:{node.lineno} compares with {found & names}"
 
 
-@pytest.mark.parametrize("toolkit", DRIVERS, ids=lambda toolkit: str(toolkit.name))
+@pytest.mark.parametrize("toolkit", chips.toolkits().values(), ids=lambda toolkit: str(toolkit.name))
 def test_toolkit_has_all_that_belongs_to_one(toolkit: chips.Toolkit) -> None:
     from host.engines import recipe
 
     images = ROOT / "images" / toolkit.name
     wanted = [
-        *(ROOT / toolkit.driver / file for file in ("__init__.py", "__main__.py", "convert.py")),
+        *(ROOT / toolkit.name / file for file in ("__init__.py", "__main__.py", "convert.py")),
         *(
             images / file
             for file in ("Dockerfile", "README.md", "install.py", "relock.py", "requirements.in")
@@ -211,7 +210,7 @@ def test_toolkit_has_all_that_belongs_to_one(toolkit: chips.Toolkit) -> None:
     assert toolkit.artifact.endswith(f"{toolkit.name}.rknn")
 
 
-@pytest.mark.parametrize("toolkit", DRIVERS, ids=lambda toolkit: str(toolkit.name))
+@pytest.mark.parametrize("toolkit", chips.toolkits().values(), ids=lambda toolkit: str(toolkit.name))
 def test_environments_of_a_toolkit_differ(toolkit: chips.Toolkit) -> None:
     tags = [
         Environment(toolkit.name, version, python, variant).tag

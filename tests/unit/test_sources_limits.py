@@ -139,6 +139,14 @@ def test_division_by_one_constant_number_is_no_broadcast(divisor: Any, refused: 
         refuse_operators(divide(divisor), toolkit, quantize=True)
 
 
+def test_number_that_is_computed_from_constants_is_constant() -> None:
+    """GELU divides by the root of 2."""
+    proto = divide(np.array(2, np.float32))
+    proto.graph.node[0].input[1] = "root"
+    proto.graph.node.insert(0, make_node("Sqrt", ["d"], ["root"]))
+    refuse_operators(proto, with_limit("division-broadcast"), quantize=True)
+
+
 def test_size_says_what_a_scale_cannot() -> None:
     """33 of 8 rows: the scale is no whole number, nor does it make one in float32; the size is."""
     weights = {"none": np.array([], np.float32), "size": np.array([1, 4, 33, 5])}

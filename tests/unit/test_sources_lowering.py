@@ -84,6 +84,7 @@ EQUIVALENT = {
     "log-softmax along another axis": one("LogSoftmax", opset=13, axis=-2),
     "resize by scale": one("Resize", "", "double", opset=19, mode="nearest", antialias=0),
     "resize to size": one("Resize", "", "", "size", opset=13, mode="linear"),
+    "grid sample at an image": one("GridSample", "grid", opset=20, mode="cubic"),
     "clip": one("Clip", "low", opset=13),
     "pad": one("Pad", "pads", opset=18),
     "shape taken as it is": one("Reshape", "flat", opset=14, allowzero=1),
@@ -106,14 +107,17 @@ EQUIVALENT = {
 }
 
 
-@pytest.mark.parametrize("to", [12, 17])
-@pytest.mark.parametrize("name", EQUIVALENT)
+@pytest.mark.parametrize(
+    ("name", "to"),
+    [(name, to) for name in EQUIVALENT for to in (12, 17) if "grid" not in name or to > 15],
+)
 def test_older_form_computes_the_same(name: str, to: int) -> None:
     newer, older = EQUIVALENT[name], ModelProto()
     older.CopyFrom(newer)
     assert bool(lower_opset(older, to, 8)) is (opset_of(newer) > to)
     assert opset_of(older) == min(to, opset_of(newer))
     onnx.checker.check_model(older)
+    assert "CastLike" not in {node.op_type for node in older.graph.node}  # the toolkits do not know it
     inputs = random_inputs(newer)
     for before, after in zip(run(newer, inputs), run(older, inputs), strict=True):
         np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)
