@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host import estimation, staging
+from host import estimation, models, staging
 from host.calibration.listing import find_images
 from host.calibration.select import select
+from host.plan import Preparation
 from host.settings import Settings
 from shared import chips
 from tests.conftest import EXAMPLE
@@ -25,8 +26,9 @@ SETTINGS = Settings(
 @pytest.mark.parametrize("toolkit", chips.toolkits().values(), ids=lambda toolkit: str(toolkit.name))
 def test_pages_are_recognised_after_rounding_to_8_bits(toolkit: chips.Toolkit, tmp_path: Path) -> None:
     staged = staging.stage(SETTINGS, True, toolkit, tmp_path)
-    (answers,) = estimation.outputs(SETTINGS, staged, tmp_path, toolkit)
-    (reference,) = staging.reference(staged, tmp_path).outputs.values()
+    model = models.make(staged.source, Preparation("auto", True, 8, (), 0), toolkit, tmp_path / "model")
+    (answers,) = estimation.outputs(SETTINGS, staged, model.file, tmp_path, toolkit)
+    (reference,) = staging.reference(staged, model, tmp_path).outputs.values()
     labels = dict(line.split() for line in (EXAMPLE / "labels.txt").read_text().splitlines())
     held_out = select(find_images(EXAMPLE / "pages"), 100).held_out
     turns = [int(labels[f"pages/{path.name}"]) // 90 for path in held_out]
