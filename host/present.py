@@ -39,7 +39,7 @@ def preview(settings: Settings, screen: Screen, as_json: bool) -> int:
         screen.print(
             f"{each.name}: config({', '.join(f'{key}={value!r}' for key, value in each.config.items())})"
         )
-        passes = f", {' and '.join(each.preparation.quirks)} for the chip" if each.preparation.quirks else ""
+        passes = f", {', '.join(each.preparation.quirks)} for the chip" if each.preparation.quirks else ""
         screen.print(f"{each.name}: head {each.preparation.head}{passes}")
         if each.hybrid is not None:
             screen.print(f"{each.name}: hybrid {dict(each.hybrid) or 'as the toolkit proposes'}")

@@ -24,7 +24,7 @@ PASSES: dict[str, Pass] = {
     "one-transpose-dfl": one_transpose_dfl,
     "outputs-4d": outputs_4d,
 }
-_ALWAYS = ("head", "simplify")
+_ALWAYS = ("head",)
 
 
 def prepare(

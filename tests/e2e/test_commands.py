@@ -45,10 +45,10 @@ def test_dry_run_touches_nothing(tmp_path: Path, command_environment: dict[str, 
     assert second["environment"]["image"].startswith("rkforge/toolkit2:2.5.0-py3")
     assert second["target"]["artifact"] == f"out/tiny/rv1106-int8/{ARTIFACT}"
     assert "rv1106 cannot use fp16" in ended.stderr
-    assert second["preparation"]["quirks"] == ["one-transpose-dfl", "outputs-4d"]
+    assert second["preparation"]["quirks"] == ["simplify", "one-transpose-dfl", "outputs-4d"]
     shown = run(*arguments).stdout
     assert "config(target_platform='rk3588'" in shown
-    assert "rv1106-int8: head auto, one-transpose-dfl and outputs-4d for the chip" in shown
+    assert "rv1106-int8: head auto, simplify, one-transpose-dfl, outputs-4d for the chip" in shown
     assert not contents(tmp_path / "work")
     assert not contents(cache)
 

@@ -1,7 +1,7 @@
 """Folds what is constant and drops what is idle, with onnxslim.
 
-The toolkit folds constants itself (the rows of its table are the same either way); this makes the prepared
-file smaller and easier to read, and folds for toolkits that do not.
+rknn-toolkit2 folds constants itself (the rows of its table are the same either way), so this is for chips and
+toolkits on which nothing is left to chance: it takes longer than all else that is done to a graph.
 """
 
 from onnx import ModelProto
@@ -9,6 +9,9 @@ from onnxslim import slim
 
 from host.graph.recipe import Graph, Request
 from shared.faults import Fault
+
+# the toolkits fuse operators in their own ways
+_LEFT_TO_THE_TOOLKIT = ["graph_fusion"]
 
 
 def simplify(graph: Graph, _request: Request) -> tuple[Graph, str] | None:
@@ -21,7 +24,7 @@ def simplify(graph: Graph, _request: Request) -> tuple[Graph, str] | None:
     copy = ModelProto()
     copy.CopyFrom(graph.proto)
     try:
-        slimmed = slim(copy)
+        slimmed = slim(copy, skip_optimizations=_LEFT_TO_THE_TOOLKIT)
     except Exception as error:
         cause = " ".join(str(error).split())[:300]
         raise Fault("model-invalid", f"onnxslim cannot simplify the model: {cause}.") from error
