@@ -52,16 +52,20 @@ CUTS: dict[str, dict[tuple[str, str], Cut]] = {"branches": _PLAIN | _ZOO, "branc
 _APART = {("yolov8", "pose"), ("yolo26", "pose"), ("yolov8", "obb"), ("yolo26", "obb"), ("yolox", "detect")}
 
 
+_DECODED = ("xywh", "xyxy")
 _UNIT = ("anchors", "half-turns", "probability")
 
 
 def chosen(own: Decode, activation_bits: int | None) -> str:
     """The layout that `auto` takes for a head that was recognised.
 
-    What mixes values of 0..1 with others is cut for integers. Floats keep the model's own output, unless that
-    is a choice of finished detections, which no NPU makes.
+    Integers keep neither decoded boxes (a step of 8 bits is pixels wide) nor values of 0..1 beside others:
+    such heads are cut. Floats keep the model's own output, unless that is a choice of finished detections,
+    which no NPU makes.
     """
-    kinds = [{part.coding in _UNIT for part in output.parts} for output in own.outputs]
-    if own.nms and (activation_bits is None or all(len(kind) == 1 for kind in kinds)):
+    codings = [{part.coding for part in output.parts} for output in own.outputs]
+    decoded = any(each.intersection(_DECODED) for each in codings)
+    mixed = any(len({coding in _UNIT for coding in each}) > 1 for each in codings)
+    if own.nms and (activation_bits is None or not (decoded or mixed)):
         return "raw"
     return "branches6" if (own.family, own.task) in _APART else "branches"
