@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from host.quality.detections import OVERLAP, Boxes, iou
+from host.decoding.select import OVERLAP, Boxes, iou
 
 
 def ap50(truth: Sequence[Boxes], found: Sequence[Boxes]) -> float:

@@ -22,9 +22,9 @@ from benchmarks import code_scenes, simulator
 from benchmarks.average_precision import ap50
 from host.decoding.contract import Decode
 from host.decoding.decoder import Detections, decode
+from host.decoding.select import Boxes, select
 from host.graph.layouts import HEADS
 from host.quality import detections
-from host.quality.detections import Boxes
 from host.quality.reference import normalise, reference_outputs
 from host.settings import Settings
 from host.sources import onnx_model
@@ -104,7 +104,7 @@ def _float(
 
 
 def _selected(found: Sequence[Detections]) -> list[Boxes]:
-    return [detections.select(each, nms=True, threshold=FAINTEST) for each in found]
+    return [select(each, nms=True, threshold=FAINTEST) for each in found]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 numpy only. Copied together with contract.py and decoder.py beside a deployed model, it runs as it is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Boxes:
     """[N]"""
     scores: NDArray[Any]
     """[N]"""
-    rows: NDArray[Any]
+    rows: NDArray[Any] = field(default_factory=lambda: np.zeros(0, int))
     """[N], the candidates they are: places in the decoder's keypoints, angles and masks."""
 
 

@@ -9,27 +9,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from host.decoding.decoder import Detections
+from host.decoding.select import OVERLAP, Boxes, iou, select
 
-SCORE = 0.25
-"""What counts as found."""
-OVERLAP = 0.5
-"""IoU above which two boxes of one class are the same thing."""
-MOST = 300
-"""Boxes of one image that are looked at."""
 BEST = 100
 """Candidates of one image whose boxes and scores are compared directly."""
-
-
-@dataclass(frozen=True)
-class Boxes:
-    """Selected boxes, the best first: x1 y1 x2 y2 in pixels [N, 4], classes [N], scores [N]."""
-
-    boxes: NDArray[Any]
-    classes: NDArray[Any]
-    scores: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -77,31 +62,6 @@ def compare(expected: Sequence[Detections], found: Sequence[Detections], nms: bo
         box_error=box,
         score_error=score,
     )
-
-
-def select(detections: Detections, nms: bool, threshold: float = SCORE) -> Boxes:
-    """The candidates that a program would show: each with its best class, at most 300, overlaps removed."""
-    best = detections.scores.max(axis=1, initial=0)
-    order = np.argsort(-best, kind="stable")[:MOST]
-    order = order[best[order] >= threshold]
-    boxes, classes = detections.boxes[order], detections.scores[order].argmax(axis=1)
-    kept = list(range(len(order)))
-    if nms:
-        overlap = iou(boxes, boxes) * (classes[:, None] == classes[None])
-        kept = []
-        for place in range(len(order)):
-            if not (overlap[place, kept] > OVERLAP).any():
-                kept.append(place)
-    return Boxes(boxes[kept], classes[kept], best[order][kept])
-
-
-def iou(first: NDArray[Any], second: NDArray[Any]) -> NDArray[Any]:
-    """Intersection over union of every box [N, 4] with every other [M, 4]: [N, M]."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (first, second)]
-    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9))
 
 
 def _matches(wanted: Boxes, given: Boxes) -> list[float]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from host.decoding.decoder import Detections
-from host.quality.detections import compare, iou, select
+from host.decoding.select import iou, select
+from host.quality.detections import compare
 
 
 def detections(*rows: tuple[float, float, float, float, int, float], classes: int = 3) -> Detections:
