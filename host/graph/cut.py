@@ -41,7 +41,8 @@ def to_decoded(proto: ModelProto, branches: Decode, layout: str) -> tuple[ModelP
     """Build the head's decoding into the graph.
 
     `end2end` gives all in one output [1, channels, candidates], coordinates as shares of the input size, so
-    that one scale serves all in 8 bits. `split` gives an output for each role, coordinates in pixels.
+    that one scale serves all in 8 bits; mask coefficients, which know no bounds, have an output of their own.
+    `split` gives an output for each role, coordinates in pixels.
     """
     builder = Builder(proto)
     together = layout == "end2end"
@@ -64,10 +65,12 @@ def to_decoded(proto: ModelProto, branches: Decode, layout: str) -> tuple[ModelP
         if source in widths and role not in left_out
     ]
     if together:
-        parts = tuple(part for each in made for part in each.output.parts)
+        glued = [each for each in made if each.output.role != "mask"]
+        parts = tuple(part for each in glued for part in each.output.parts)
         shape = (1, sum(part.channels for part in parts), branches.candidates)
-        tensor = builder.node("Concat", *(each.tensor for each in made), axis=1)
-        made = [_Made(tensor, Output("detections", shape, parts))]
+        tensor = builder.node("Concat", *(each.tensor for each in glued), axis=1)
+        apart = [each for each in made if each not in glued]
+        made = [_Made(tensor, Output("detections", shape, parts)), *apart]
     if branches.task == "segment":
         made.append(_whole(builder, branches, strides, "prototypes"))
     return _finished(builder, replace(branches, layout=layout, normalised=together), made)

@@ -102,6 +102,11 @@ def test_every_layout_decodes_to_what_the_source_finds(name: str, layout: str) -
         (heads.picodet(), "branches", per_stride(CLASSES, 32)),
         (DETECT, "end2end", [(1, 4 + CLASSES, CANDIDATES)]),
         (MODELS["yolov8-pose"], "end2end", [(1, 4 + CLASSES + 3 * KEYPOINTS, CANDIDATES)]),
+        (
+            MODELS["yolov8-segment"],
+            "end2end",
+            [(1, 4 + CLASSES, CANDIDATES), (1, MASKS, CANDIDATES), (1, MASKS, HEIGHT // 4, WIDTH // 4)],
+        ),
         (DETECT, "split", [(1, 4, CANDIDATES), (1, CLASSES, CANDIDATES)]),
         (
             MODELS["yolov8-pose"],
