@@ -51,6 +51,12 @@ class Builder:
             return self.node("ReduceSum", tensor, axes=[axis], keepdims=1)
         return self.node("ReduceSum", tensor, self.constant(np.asarray([axis])), keepdims=1)
 
+    def unit(self, tensor: str) -> str:
+        """The values, those outside 0..1 at its ends."""
+        if self.opset < 11:
+            return self.node("Clip", tensor, min=0.0, max=1.0)
+        return self.node("Clip", tensor, *(self.constant(np.asarray(each, np.float32)) for each in (0, 1)))
+
     def softmax(self, tensor: str, axis: int, rank: int) -> str:
         """Shares along one axis; before opset 13 only the last axis gives that."""
         if self.opset >= 13 or axis == rank - 1:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-import numpy as np
 from onnx import ModelProto
 
 from host.decoding.contract import Decode, Output, Part
@@ -81,8 +80,7 @@ def _of_stride(builder: Builder, grid: Stride, wanted: Sequence[str]) -> Iterato
     tensors: dict[str, str] = {}
     for each in wanted:
         if each == "score_sum":
-            limits = [builder.constant(np.asarray(limit, np.float32)) for limit in (0, 1)]
-            tensors[each] = builder.node("Clip", builder.total(tensors["class*"], axis=1), *limits)
+            tensors[each] = builder.unit(builder.total(tensors["class*"], axis=1))
             parts = [Part("score_sum", 1, "probability")]
         else:
             tensors[each], parts = _branch(builder, grid, each.split("+"))

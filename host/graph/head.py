@@ -11,8 +11,7 @@ from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto
-from onnx.helper import make_tensor_value_info
+from onnx import ModelProto, ValueInfoProto
 
 from host.decoding.contract import Decode, Output, Part
 from host.decoding.decoder import decode, sigmoid
@@ -71,14 +70,15 @@ def with_outputs(proto: ModelProto, names: Sequence[str]) -> ModelProto:
         return proto
     wider = ModelProto()
     wider.CopyFrom(proto)
-    wider.graph.output.extend(make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
+    wider.graph.output.extend(ValueInfoProto(name=name) for name in names)
     return wider
 
 
 def recognise(trial: Trial) -> Head | None:
     """What the head is: by what it computes, else by how its outputs look."""
     images = [array.shape for array in trial.inputs.values() if array.ndim == 4]
-    if len(images) != 1:
+    arrays = [*trial.outputs.values(), *trial.branches.values()]
+    if len(images) != 1 or any(array.dtype != np.float32 for array in arrays):
         return None
     input_size = (images[0][3], images[0][2])
     proved = _proved(trial, input_size)
