@@ -69,6 +69,7 @@ def convert(
     jobs: str | None = None,
     analysis: bool = False,
     allow_dead: bool = False,
+    allow_cpu: bool = False,
     cache: bool = True,
     from_: str | None = None,
     json: bool = False,
@@ -79,6 +80,7 @@ def convert(
         **{name.replace("_", "-"): value for name, value in locals().items()},
         "analysis": "true" if analysis else None,
         "allow-dead": "true" if allow_dead else None,
+        "allow-cpu": "true" if allow_cpu else None,
         "cache": None if cache else "false",
     }
     _run(json, lambda screen: _convert(screen, flags, set_ or [], from_, json, dry_run))

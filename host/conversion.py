@@ -221,19 +221,26 @@ def _estimate(
 def job(settings: Settings, each: Plan, staged: "Staged", model: "Model") -> Job:
     """What an environment is asked to do for a plan; in/ has the files of `staged` and of `model`."""
     from host import description, models
+    from host.graph import regressions
 
+    toolkit, version = chips.toolkit(each.environment.toolkit), each.environment.version
+    known = toolkit.regressions.get(version, {})
     return Job(
         contract=CONTRACT,
         chip=each.chip,
-        toolkit_version=each.environment.version,
+        toolkit_version=version,
         model=f"{IN}/{models.FILE}",
-        config={**description.options(settings, each, staged, model), **each.config, **staged.config},
+        config={
+            **description.options(settings, each, staged, model),
+            **regressions.without(each.config, model.prepared.proto, known),
+            **staged.config,
+        },
         quantize=each.quantize,
         dataset=staged.dataset if each.quantize else None,
         heldout=staged.heldout,
         hybrid=None if each.hybrid is None else dict(each.hybrid),
         analysis=each.analysis,
-        artifact=chips.toolkit(each.environment.toolkit).artifact,
+        artifact=toolkit.artifact,
         timeout_s=settings.timeout_s,
         memory_bytes=settings.memory_bytes,
     )
@@ -254,11 +261,15 @@ def _finish(settings: Settings, each: Plan, key: str, made: Facts, directory: Pa
 
 
 def _deliver(settings: Settings, each: Plan, entry: Path, from_cache: bool) -> Outcome:
-    """Put an entry's files where the plan wants them, unless an output is dead and that is not allowed."""
+    """Put an entry's files where the plan wants them, unless what is wrong with them is not allowed."""
     made = facts.read(entry)
     checks = made["checks"]
     if checks is not None and checks["verdict"] == "dead" and not settings.allow_dead:
         return Outcome(each, made, from_cache, Fault("dead-output", checks["explanation"]))
+    placed = made["placement"]
+    if placed is not None and placed["verdict"] == "missing" and not settings.allow_cpu:
+        hint = f"{placed['advice']}. --allow-cpu keeps the file."
+        return Outcome(each, made, from_cache, Fault("placement", placed["explanation"], hint))
     target = each.target
     texts = {
         "record": record.dump(facts.as_record(made, settings, each)),

@@ -8,6 +8,7 @@ from typing import Any
 from host.graph.prepare import prepare
 from host.graph.recipe import Prepared
 from host.graph.rows import too_long
+from host.graph.spelling import spell_out
 from host.plan import Preparation
 from host.sources.onnx_model import OnnxSource
 from host.sources.operators import refuse_operators
@@ -59,6 +60,7 @@ def make(source: OnnxSource, wanted: Preparation, toolkit: Toolkit, folder: Path
     """
     prepared = prepare(source.proto, wanted.head, wanted.activation_bits, wanted.quirks)
     refuse_operators(prepared.proto, toolkit, wanted.quantize)
+    spell_out(prepared.proto)
     data = prepared.proto.SerializeToString(deterministic=True)
     folder.mkdir()
     (folder / FILE).write_bytes(data)

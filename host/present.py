@@ -12,6 +12,7 @@ from host.console import Screen
 from host.conversion import Outcome
 from host.engines.protocol import Engine
 from host.plan import Plan
+from host.quality import placement
 from host.results import facts, record
 from host.settings import Settings
 from shared import chips
@@ -67,7 +68,8 @@ def repeat(path: Path, flags: Mapping[str, Any], screen: Screen, as_json: bool) 
             asked[name] = str(path.parent / asked[name])
     with tempfile.TemporaryDirectory() as scratch:
         wanted = {"output": scratch, **asked, **own}
-        settings = replace(config.resolve(wanted, changes, Path(scratch), {}), cache=False, allow_dead=True)
+        settings = config.resolve(wanted, changes, Path(scratch), {})
+        settings = replace(settings, cache=False, allow_dead=True, allow_cpu=True)
         _compare_inputs(recorded, facts.identify(settings))
         engine, _, plans = _plan(settings, screen)
         outcomes = conversion.convert(settings, engine, plans, screen)
@@ -133,6 +135,7 @@ def _show(outcomes: list[Outcome], engine: Engine, seconds: float, screen: Scree
                 if line not in told:
                     screen.warn(f"{outcome.plan.name}: {line}")
             _show_checks(outcome, screen)
+            _show_placement(outcome, screen)
         if outcome.fault is not None:
             screen.fault(outcome.fault, outcome.plan.name)
     if as_json:
@@ -184,6 +187,16 @@ def _show_checks(outcome: Outcome, screen: Screen) -> None:
         screen.warn(f"{outcome.plan.name}: kept with a dead output. {checks['explanation']}")
 
 
+def _show_placement(outcome: Outcome, screen: Screen) -> None:
+    placed = outcome.facts and outcome.facts["placement"]
+    if not placed:
+        return
+    for line in placement.lines(placed):
+        screen.say(f"{outcome.plan.name}: {line}")
+    if placed["verdict"] == "missing" and outcome.fault is None:
+        screen.warn(f"{outcome.plan.name}: kept although it will not run there. {placed['explanation']}")
+
+
 def _agreement(decoded: Mapping[str, Any]) -> str:
     """How the decoded boxes compare, as a sentence."""
     if decoded["expected"]:
@@ -213,6 +226,11 @@ def _document(outcomes: list[Outcome], engine: Engine, seconds: float) -> dict[s
             {"chip": outcome.plan.chip, "dtype": outcome.plan.dtype, **(outcome.facts["checks"] or {})}
             for outcome in outcomes
             if outcome.facts is not None
+        ],
+        "placements": [
+            {"chip": outcome.plan.chip, "dtype": outcome.plan.dtype, **outcome.facts["placement"]}
+            for outcome in outcomes
+            if outcome.facts is not None and outcome.facts["placement"]
         ],
         "cache": "hit" if all(outcome.from_cache for outcome in outcomes) else "miss",
         "engine": engine.name,

@@ -47,6 +47,7 @@ class Settings:
     memory_bytes: int = 8 << 30
     jobs: int = 1
     allow_dead: bool = False
+    allow_cpu: bool = False
     cache: bool = True
 
 
@@ -225,6 +226,9 @@ SETTINGS = (
     Setting("jobs", "jobs", _count, "how many conversions run at once; default 1"),
     Setting("analysis", "analysis", _flag, "also write the toolkit's own layer-by-layer error analysis"),
     Setting("allow-dead", "allow_dead", _flag, "keep the result although an output is dead"),
+    Setting(
+        "allow-cpu", "allow_cpu", _flag, "keep the result although the board's CPU cannot run some operators"
+    ),
     Setting(
         "cache", "cache", _flag, "take the stored result of the same conversion; --no-cache converts anew"
     ),

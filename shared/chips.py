@@ -28,6 +28,14 @@ class Dtype(NamedTuple):
     """Whether the host can estimate its outputs where the toolkit has no simulator."""
 
 
+class Regression(NamedTuple):
+    """A rule of a toolkit's optimizer that crashes on graphs which are none of its business."""
+
+    when: str
+    """Names the check in host/graph/regressions.py that tells whether a graph needs it left out."""
+    why: str
+
+
 class Toolkit(NamedTuple):
     """One of the vendor's converters."""
 
@@ -59,6 +67,10 @@ class Toolkit(NamedTuple):
     """Reason -> operators that it cannot convert."""
     limits: Sequence[str]
     """Names of the checks in host/sources/limits.py: operators that it converts only in some forms."""
+    cpu_advice: Dict[str, str]
+    """Operator that its compiler sends to the CPU -> what keeps it on the NPU."""
+    regressions: Dict[str, Dict[str, Regression]]
+    """Version -> rule -> when and why it has to be left out."""
     algorithms: Sequence[str]
     dtypes: Dict[str, Dtype]
     config_keys: Dict[str, Dict[str, Any]]
@@ -85,6 +97,8 @@ class Chip(NamedTuple):
     """Names of the graph passes that it needs (host/graph/prepare.py)."""
     longest_row: int = 0
     """Values of one channel that its NPU can move; 0 where no limit is known."""
+    cpu_ops: Optional[Sequence[str]] = None
+    """Operators that its runtime can run on the CPU; None where that is all that it is given."""
 
     @property
     def versions(self) -> List[str]:
@@ -172,7 +186,11 @@ def _tables() -> Tuple[Dict[str, Toolkit], Dict[str, Chip]]:
     known = {}
     for name, entry in table["toolkits"].items():
         dtypes = {key: Dtype(name=key, **value) for key, value in entry.pop("dtypes").items()}
-        known[name] = Toolkit(name=name, dtypes=dtypes, **entry)
+        regressions = {
+            version: {rule: Regression(**value) for rule, value in rules.items()}
+            for version, rules in entry.pop("regressions").items()
+        }
+        known[name] = Toolkit(name=name, dtypes=dtypes, regressions=regressions, **entry)
     made = {}
     for name, entry in table["chips"].items():
         made[name] = Chip(name=name, toolkit=known[entry.pop("toolkit")], **entry)

@@ -71,6 +71,37 @@ class Artifact(NamedTuple):
     toolkit_version: Optional[str]
 
 
+class Operator(NamedTuple):
+    """An operator of the compiled model, as the toolkit's compiler tells of it."""
+
+    op: str
+    """What runs: fused operators have names of their own, as ConvRelu."""
+    name: str
+    """Of the node in the toolkit's graph."""
+    dtype: str
+    target: str
+    """The processor: NPU, CPU or GPU."""
+    inputs: str
+    """Shapes, as "1x3x32x32 8x3x3x3"; the compiler leaves out what is beyond the third or so: "..."."""
+    outputs: str
+    memory_cycles: int
+    compute_cycles: int
+    cycles: int
+    """The compiler's estimate; 0 where it has none, which is all that runs on the CPU."""
+    traffic_kb: int
+    """What it reads and writes in memory."""
+
+
+class Placement(NamedTuple):
+    """Where the operators of the compiled model run, inputs and outputs aside, and the memory it needs."""
+
+    operators: List[Operator]
+    internal_kb: float
+    weight_kb: float
+    reasons: Dict[str, str]
+    """Operator -> what the compiler said when it kept one from the NPU; most go without a word."""
+
+
 class Result(NamedTuple):
     """How a job ended. `fault` is None exactly when `artifact` is there."""
 
@@ -87,6 +118,8 @@ class Result(NamedTuple):
     peak_memory_bytes: int
     durations_s: Dict[str, float]
     fault: Optional[Dict[str, Any]]
+    placement: Optional[Placement] = None
+    """None when the toolkit does not tell."""
 
 
 def write_json(path: str, data: Any) -> None:
@@ -102,6 +135,13 @@ def read_json(path: str) -> Any:
     """The JSON document in `path`; OSError or ValueError as they come."""
     with open(path, encoding="utf-8") as stream:
         return json.load(stream)
+
+
+def to_json(value: Any) -> Any:
+    """The records in `value` as JSON objects."""
+    if hasattr(value, "_asdict"):
+        return {name: to_json(inner) for name, inner in value._asdict().items()}
+    return [to_json(each) for each in value] if isinstance(value, list) else value
 
 
 def write_job(path: str, job: Job) -> None:
@@ -120,9 +160,7 @@ def read_job(path: str) -> Job:
 
 def write_result(path: str, result: Result) -> None:
     """Write result.json."""
-    data = dict(result._asdict())
-    data["artifact"] = result.artifact and dict(result.artifact._asdict())
-    write_json(path, data)
+    write_json(path, to_json(result))
 
 
 def read_result(path: str) -> Result:
@@ -131,6 +169,10 @@ def read_result(path: str) -> Result:
     result: Result = _record(Result, data)
     if result.artifact is not None:
         result = result._replace(artifact=_record(Artifact, data["artifact"]))
+    if result.placement is not None:
+        placement: Placement = _record(Placement, data["placement"])
+        operators = [_record(Operator, row) for row in data["placement"]["operators"]]
+        result = result._replace(placement=placement._replace(operators=operators))
     return result
 
 

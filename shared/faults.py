@@ -65,6 +65,7 @@ FAULTS: Dict[str, Kind] = {
     "artifact-invalid": Kind(6, 500, "Try another --toolkit-version."),
     # the result
     "dead-output": Kind(7, 500, "Use --head auto or --dtype fp16; --allow-dead keeps the file."),
+    "placement": Kind(7, 500, "Cut the graph before these operators; --allow-cpu keeps the file."),
     "not-reproduced": Kind(7, 500, "Compare both rknn_source.yaml files: what differs is listed above."),
     # time and people
     "timeout": Kind(8, 504, "Raise --timeout, or use fewer images or --algorithm normal."),

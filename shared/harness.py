@@ -24,13 +24,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from shared import contract
-from shared.contract import Artifact, Event, Job, Result
+from shared.contract import Artifact, Event, Job, Placement, Result
 from shared.faults import Fault
 from shared.watch import COLLECTING, STAGE_MARK, Watch
 
 ADDR_NO_RANDOMIZE = 0x0040000
 FINAL = ("timeout", "out-of-memory", "disk-full")
 """Faults after which trying again would end the same way."""
+LINE_BUFFERED = 1
+"""_IOLBF of the C library."""
 SETTLED = "RKFORGE_SETTLED"
 FIXED = {
     "HOME": tempfile.gettempdir(),
@@ -77,6 +79,8 @@ class Toolkit(NamedTuple):
     """Reads the exported file back; raises a Fault when it is not what the job asked for."""
     warnings: Callable[[str], List[str]]
     """The log of a successful attempt -> lines worth repeating in the report."""
+    placement: Callable[[str], Optional[Placement]] = lambda _log: None
+    """The log of a successful attempt -> where the compiler put each operator."""
 
 
 def main(toolkit: Toolkit, argv: List[str]) -> int:
@@ -165,6 +169,7 @@ def run(toolkit: Toolkit, context: Any, job_dir: str, aslr_off: bool) -> None:
         peak_memory_bytes=watch.peak,
         durations_s={**report.get("durations_s", {}), "total": round(time.time() - started, 3)},
         fault=fault.to_json() if fault else None,
+        placement=toolkit.placement(watch.text) if artifact else None,
     )
     contract.write_result(os.path.join(job_dir, "result.json"), result)
     watch.event("done")
@@ -234,6 +239,9 @@ def _child(module: str, job_dir: str, job: Job, number: int) -> None:
         stream.flush()
     os.dup2(log, 1)
     os.dup2(log, 2)
+    libc = ctypes.CDLL(None)
+    # whole lines of native code between those of Python, and none lost when the child dies
+    libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, LINE_BUFFERED, 0)
     directory = "out.%d" % number
     report: Dict[str, Any] = {}
     times: Dict[str, float] = {}

@@ -20,8 +20,8 @@ starts, and of two threads that read the same child's exit status the second get
 LOG_TAIL_LINES = 15
 STAGE_MARK = "rkforge stage: "
 """Begins a line of the log that marks a stage the child enters: in order with the toolkit's own lines."""
-NOISE = re.compile(r"\s|[=-]*$|.*Traceback \(most recent call last\)|.*\d+/\d+\s*$|" + STAGE_MARK)
-"""A log's lines that a person need not see: rules, frames of tracebacks, progress bars, stages."""
+NOISE = re.compile(r"\s|D |[=-]*$|.*Traceback \(most recent call last\)|.*\d+/\d+\s*$|" + STAGE_MARK)
+"""A log's lines that a person need not see: debugging, rules, frames of tracebacks, progress bars, stages."""
 
 
 class Watch:

@@ -3,7 +3,7 @@
 import sys
 
 from shared import harness, heap
-from toolkit2 import artifact, logs
+from toolkit2 import artifact, logs, placement
 
 ENVIRONMENT = {
     **heap.ENVIRONMENT,
@@ -26,6 +26,7 @@ TOOLKIT = harness.Toolkit(
     hidden=logs.hidden,
     verify=artifact.verify,
     warnings=logs.warnings,
+    placement=placement.read,
 )
 
 if __name__ == "__main__":

@@ -19,8 +19,19 @@ from shared import heap
 from shared.contract import Job
 from toolkit2.analysis import analyse
 
+TELLS_ALL = 3
+"""The compiler's level of talk that includes its table of operators. `RKNN(verbose=True)` sets it too, but
+leaves four copies of the model in the current directory besides."""
 # the compiler leaves bytes of its output unset: without this they are leftovers of this machine's memory
-RKNNCompiler.build = heap.zero_during(RKNNCompiler.build)
+_compile = heap.zero_during(RKNNCompiler.build)
+
+
+def _compile_aloud(model: str, config: Any, *others: Any) -> Any:
+    config.verbose_level = TELLS_ALL
+    return _compile(model, config, *others)
+
+
+RKNNCompiler.build = _compile_aloud
 
 
 class Refused(RuntimeError):

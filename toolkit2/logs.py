@@ -65,7 +65,7 @@ CAUSES = (
     Cause(r"(The \S+ = '\S+' only support (?:in|when) .*)", "bad-option", "{0}"),
 )
 
-WARNINGS = re.compile(r"^E (?!RKNN: .*Unkown op target: 0)|^W RKNN: ")
+WARNINGS = re.compile(r"^E (?!RKNN: .*Unkown op target: 0)")
 
 
 def progress(line: str) -> Event | None:

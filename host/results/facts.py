@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from host import paths
 from host.calibration import listing
+from host.graph import regressions
 from host.plan import Plan
+from host.quality.placement import judge
 from host.results import record
 from host.settings import Settings
 from host.sources.fingerprint import raw_fingerprint
@@ -101,6 +103,7 @@ def make(
         checks: `Checks.to_json`, or None when nothing could be simulated.
     """
     assert isinstance(result.artifact, Artifact)
+    toolkit = chips.toolkit(each.environment.toolkit)
     changes: dict[str, Any] = {}
     for retry in result.retries:
         changes.update(retry["config"])
@@ -112,6 +115,7 @@ def make(
             "name": each.environment.toolkit,
             "version": result.artifact.toolkit_version or each.environment.version,
             "config": {**job.config, **changes},
+            "left_out": regressions.reasons(job.config, toolkit.regressions.get(job.toolkit_version, {})),
             "quantize": each.quantize,
             "retries": result.retries,
         },
@@ -119,10 +123,18 @@ def make(
         "artifact": {key: value for key, value in result.artifact._asdict().items() if key != "file"},
         "documents": result.documents,
         "checks": checks,
+        "placement": _placement(each, result),
         "warnings": [*staged["warnings"], *result.warnings],
         "durations_s": result.durations_s,
         "peak_memory_bytes": result.peak_memory_bytes,
     }
+
+
+def _placement(each: Plan, result: Result) -> dict[str, Any] | None:
+    if result.placement is None:
+        return None
+    chip = chips.chip(each.chip)
+    return judge(result.placement, each.quantize, chip.cpu_ops, chip.toolkit.cpu_advice).to_json()
 
 
 def document(name: str) -> str:
@@ -202,10 +214,12 @@ def as_report(made: Facts, each: Plan, from_cache: bool) -> dict[str, Any]:
         "prepared": made["staged"]["prepared"],
         "notes": [*each.notes, *made["staged"]["notes"]],
         "warnings": made["warnings"],
+        "left_out": made["toolkit"]["left_out"],
         "retries": made["toolkit"]["retries"],
         "cache": "hit" if from_cache else "miss",
         "durations_s": made["durations_s"],
         "peak_memory_bytes": made["peak_memory_bytes"],
+        "placement": made["placement"],
     }
 
 

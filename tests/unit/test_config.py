@@ -73,6 +73,7 @@ def test_every_setting_is_read_from_every_source(folder: Path) -> None:
             "memory": "2g",
             "jobs": "2",
             "allow-dead": "true",
+            "allow-cpu": "true",
             "cache": "false",
         },
         **{"hybrid": "auto", "analysis": "true", "head": "split", "labels": str(folder / "b.onnx")},

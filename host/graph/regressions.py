@@ -1,0 +1,63 @@
+"""Which of a toolkit's rules a graph would crash: the table names them, a check here says for which graphs.
+
+A rule that does good elsewhere is left out only where it would crash. What no check foresees, the harness
+leaves out after the crash, as the toolkit advises.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from shared.chips import Regression
+
+if TYPE_CHECKING:  # what ends before a model is read imports this too
+    from onnx import ModelProto, NodeProto
+
+OPTION = "disable_rules"
+"""Of the toolkit's `config`: the names of rules to leave out."""
+ASKED_FOR = "asked for with --set"
+
+
+def _unscaled_attention(proto: "ModelProto") -> bool:
+    """A Softmax right on the product of two tensors, unscaled and unmasked, that weights another product."""
+    makers = {name: node for node in proto.graph.node for name in node.output}
+    readers: dict[str, list[NodeProto]] = {}
+    for node in proto.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for node in proto.graph.node:
+        if node.op_type != "Softmax" or not _made_by(makers, node.input[0], "MatMul"):
+            continue
+        turned = [one for one in readers.get(node.output[0], ()) if one.op_type == "Transpose"]
+        weights = [node.output[0], *(one.output[0] for one in turned)]
+        if any(reader.op_type == "MatMul" for name in weights for reader in readers.get(name, ())):
+            return True
+    return False
+
+
+def _made_by(makers: Mapping[str, "NodeProto"], name: str, op_type: str) -> bool:
+    return name in makers and makers[name].op_type == op_type
+
+
+CHECKS: dict[str, Callable[["ModelProto"], bool]] = {
+    "always": lambda _proto: True,
+    "unscaled-attention": _unscaled_attention,
+}
+
+
+def without(
+    config: Mapping[str, Any], proto: "ModelProto", known: Mapping[str, Regression]
+) -> dict[str, Any]:
+    """The toolkit's options with those of the known regressions left out that this graph would run into.
+
+    Rules that the user leaves out are left out too; an empty list of theirs leaves all in.
+    """
+    own = config.get(OPTION)
+    rules = [rule for rule, each in known.items() if CHECKS[each.when](proto)]
+    if own == [] or not rules:
+        return dict(config)
+    return {**config, OPTION: list(dict.fromkeys([*rules, *(own or ())]))}
+
+
+def reasons(config: Mapping[str, Any], known: Mapping[str, Regression]) -> dict[str, str]:
+    """Rule -> why, for all that `config` leaves out."""
+    return {rule: known[rule].why if rule in known else ASKED_FOR for rule in config.get(OPTION) or ()}
