@@ -1,4 +1,4 @@
-"""Makes the documentation's tables from the table of toolkits, the settings and the faults."""
+"""Makes the documentation's tables from the table of toolkits, the settings, the heads and the faults."""
 
 import re
 import sys
@@ -8,6 +8,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from host.config import ENVIRONMENT_PREFIX  # noqa: E402
+from host.decoding.contract import Decode, Output, Part  # noqa: E402
+from host.graph.families import FAMILIES  # noqa: E402
+from host.graph.layouts import CUTS, Cut, chosen  # noqa: E402
 from host.settings import SETTINGS  # noqa: E402
 from shared import chips  # noqa: E402
 from shared.faults import FAULTS  # noqa: E402
@@ -39,9 +42,27 @@ def fault_table() -> str:
     return "\n".join(rows)
 
 
+def head_table() -> str:
+    """Every kind of head with its outputs when it is cut, and the layout that int8 gets by default."""
+    rows = ["| head | task | `branches` | `branches6` | default in int8 |", "|---|---|---|---|---|"]
+    mixing = Output("y", (), (Part("box", 4, "xywh"), Part("class", 1, "probability")))
+    for family, task in CUTS["branches"]:
+        cells = [FAMILIES[family].text, task]
+        cells += [_cut(CUTS[layout][family, task]) for layout in ("branches", "branches6")]
+        cells.append(f"`{chosen(Decode(family, task, 'raw', (mixing,)), activation_bits=8)}`")
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _cut(cut: Cut) -> str:
+    whole = f"; whole: {' / '.join(cut.whole)}" if cut.whole else ""
+    return " / ".join(cut.per_stride) + whole
+
+
 TABLES = {
     "README.md": {"chips": chip_table},
     "docs/convert.md": {"settings": setting_table, "faults": fault_table},
+    "docs/decode.md": {"heads": head_table},
 }
 
 
