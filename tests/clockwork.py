@@ -4,6 +4,7 @@
 Runs on Python 3.6, as the harness does.
 """
 
+import ctypes
 import hashlib
 import os
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
 from shared import harness
-from shared.contract import Artifact, Event, Job
+from shared.contract import Artifact, Event, Job, Placement
 from shared.faults import Fault
 
 HOARD_BYTES = 300 << 20
@@ -79,8 +80,15 @@ def _count(_job: Job) -> None:
     sys.stderr.write("\n")
 
 
+def _abort_with_words(_job: Job) -> None:
+    ctypes.CDLL(None).puts(b"disk full")
+    os.abort()
+
+
 BEFORE: Dict[str, Callable[[Job], Any]] = {
     "abort": lambda _: os.abort(),
+    "abort with words": _abort_with_words,
+    "tell": lambda _: print("table"),
     "segfault": lambda _: os.kill(os.getpid(), signal.SIGSEGV),
     "killed": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "exit": lambda _: sys.exit(0),
@@ -126,6 +134,7 @@ TOOLKIT = harness.Toolkit(
     classify=lambda log, _: Fault("disk-full", "the disk is full") if "disk full" in log else None,
     hidden=lambda log: Fault("toolkit-op", "useless") if "useless" in log else None,
     verify=verify,
+    placement=lambda log: Placement([], 1.5, 2.5, {}) if "table" in log else None,
     warnings=lambda log: [line for line in log.splitlines() if line.startswith("W ")],
 )
 

@@ -189,6 +189,87 @@ def detector(opset: int = 12) -> ModelProto:
     return proto
 
 
+def attention(scale: bool = False, mask: bool = False, turned: bool = True) -> ModelProto:
+    """Attention of two heads: softmax(q^T k) on v. Ultralytics scales q before the product since 8.4."""
+    parts, heads, size = 16, 2, 8
+    rows = size * size
+    weights = {
+        "w": _normal((heads * 3 * parts, 3, 3, 3), 0),
+        "heads": np.array([1, heads, 3 * parts, rows]),
+        "parts": np.array([parts] * 3),
+        "joined": np.array([1, heads * parts, size, size]),
+        "scale": np.array(0.25, np.float32),
+        "mask": _normal((1, 1, rows, rows), 1),
+    }
+    between = [("Mul", "scale")] * scale + [("Add", "mask")] * mask
+    names = ["scores", *(f"scores{number}" for number in range(len(between)))]
+    nodes = [
+        make_node("Conv", ["x", "w"], ["c"], pads=[1] * 4),
+        make_node("Reshape", ["c", "heads"], ["qkv"]),
+        make_node("Split", ["qkv", "parts"], ["q", "k", "v"], axis=2),
+        make_node("Transpose", ["q"], ["qt"], perm=[0, 1, 3, 2]),
+        make_node("MatMul", ["qt", "k"], ["scores"]),
+        *(
+            make_node(op, [before, by], [after])
+            for (op, by), (before, after) in zip(between, pairwise(names), strict=True)
+        ),
+        make_node("Softmax", [names[-1]], ["shares"], axis=-1),
+        *(
+            [
+                make_node("Transpose", ["shares"], ["turned"], perm=[0, 1, 3, 2]),
+                make_node("MatMul", ["v", "turned"], ["seen"]),
+            ]
+            if turned
+            else [
+                make_node("Transpose", ["v"], ["vt"], perm=[0, 1, 3, 2]),
+                make_node("MatMul", ["shares", "vt"], ["rows"]),
+                make_node("Transpose", ["rows"], ["seen"], perm=[0, 1, 3, 2]),
+            ]
+        ),
+        make_node("Reshape", ["seen", "joined"], ["y"]),
+    ]
+    return model(nodes, (1, heads * parts, size, size), weights, (1, 3, size, size))
+
+
+def padded() -> ModelProto:
+    """A Pad before a convolution, as Keras exports it."""
+    nodes = [
+        make_node("Relu", ["x"], ["r"]),
+        make_node("Pad", ["r", "pads"], ["p"]),
+        make_node("Conv", ["p", "w"], ["y"], pads=[0] * 4, strides=[2, 2]),
+    ]
+    weights = {"pads": np.array([0, 0, 0, 0, 0, 0, 1, 1]), "w": _normal((8, 3, 3, 3), 0)}
+    return model(nodes, (1, 8, SIDE // 2, SIDE // 2), weights)
+
+
+def normalised() -> ModelProto:
+    """A LayerNormalization over channels that relies on ONNX's default for epsilon."""
+    channels, rows = 16, SIDE * SIDE
+    nodes = [
+        make_node("Conv", ["x", "w"], ["c"], pads=[1] * 4),
+        make_node("Reshape", ["c", "rows"], ["r"]),
+        make_node("Transpose", ["r"], ["t"], perm=[0, 2, 1]),
+        make_node("LayerNormalization", ["t", "g", "b"], ["y"], axis=-1),
+    ]
+    weights = {
+        "w": _normal((channels, 3, 3, 3), 0),
+        "rows": np.array([1, channels, rows]),
+        "g": np.ones(channels, np.float32),
+        "b": np.zeros(channels, np.float32),
+    }
+    return model(nodes, (1, rows, channels), weights, opset=17)
+
+
+def transposed(side: int = 128) -> ModelProto:
+    """A convolution whose output is wanted with channels last."""
+    nodes = [
+        make_node("Conv", ["x", "w"], ["c"], pads=[1] * 4),
+        make_node("Transpose", ["c"], ["y"], perm=[0, 2, 3, 1]),
+    ]
+    weights = {"w": _normal((16, 3, 3, 3), 0)}
+    return model(nodes, (1, side, side, 16), weights, (1, 3, side, side))
+
+
 def operator(name: str, domain: str = "", opset: int = 13) -> ModelProto:
     """A convolution and then one operator that keeps the shape."""
     nodes = [

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shared import contract
-from shared.contract import Artifact, Event, Job, Result
+from shared.contract import Artifact, Event, Job, Operator, Placement, Result
 
 JOB = Job(
     contract=contract.CONTRACT,
@@ -24,6 +24,11 @@ JOB = Job(
     memory_bytes=8 << 30,
 )
 ARTIFACT = Artifact("model.rknn", 123, "ab" * 32, "sha256:" + "cd" * 32, 288, "rk3588", "2.5.0")
+PLACEMENT = Placement(
+    [Operator("ConvRelu", "c", "INT8", "NPU", "1x3x8x8 8x3x3x3", "1x8x8x8", 1, 2, 2, 4)],
+    *(35.0, 3.375),
+    {"Pad": "fallback"},
+)
 RESULT = Result(
     ARTIFACT,
     ["simulated.0.npy"],
@@ -44,7 +49,9 @@ def test_job_survives_the_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "result", [RESULT, RESULT._replace(artifact=None, fault={"code": "timeout"})], ids=["good", "bad"]
+    "result",
+    [RESULT, RESULT._replace(placement=PLACEMENT), RESULT._replace(artifact=None, fault={"code": "timeout"})],
+    ids=["good", "placed", "bad"],
 )
 def test_result_survives_the_way(tmp_path: Path, result: Result) -> None:
     path = str(tmp_path / "result.json")

@@ -103,6 +103,7 @@ def test_good_job(directories: Mapping[str, Path]) -> None:
         ("nothing", "artifact-invalid", "no file"),
         ("lie", "toolkit-op", "useless"),
         ("classified", "disk-full", "the disk is full"),
+        ("abort with words", "disk-full", "the disk is full"),
         ("foreign", "internal", "not a job of contract"),
     ],
 )
@@ -158,6 +159,13 @@ def test_file_of_a_broken_simulator_is_kept_with_a_warning(directories: Mapping[
     assert good.artifact is not None
     assert good.simulated == []
     assert "the simulator failed" in good.warnings[0] and "SIGABRT" in good.warnings[0]
+
+
+def test_placement_is_read_from_the_log(directories: Mapping[str, Path]) -> None:
+    placed = result(directories["tell"]).placement
+    assert placed is not None
+    assert (placed.internal_kb, placed.weight_kb) == (1.5, 2.5)
+    assert result(directories["warn"]).placement is None
 
 
 def test_warnings_of_the_log_are_kept(directories: Mapping[str, Path]) -> None:

@@ -138,6 +138,8 @@ def test_warnings_are_told_once_without_times_and_noise() -> None:
         "E RKNN: [06:05:13.001] REGTASK: The bit width of field value exceeds the limit\n"
         "E RKNN: [06:05:13.002] REGTASK: The bit width of field value exceeds the limit\n"
         "E RKNN: [06:05:13.003] Unkown op target: 0\n"
+        "W RKNN: [06:05:13.004] Warning: Tensor x need parameter qtype, type is set to float16 by default!\n"
+        "D RKNN: [06:05:13.005] E is no error here\n"
         "\x1b[1;33mW\x1b[0m \x1b[1;33mbuild: The default input dtype of 'x' is changed\x1b[0m\n"
     )
     assert logs.warnings(log) == ["E RKNN: REGTASK: The bit width of field value exceeds the limit"]
