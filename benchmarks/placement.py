@@ -1,9 +1,9 @@
 """Where the operators of models run on chips, as the compiler tells: the evidence behind docs/placement.md.
 
-    python benchmarks/placement.py MODEL.onnx... --chips rv1106 rk3588 [--option=--head=raw] [--output TABLE.md]
+    python benchmarks/placement.py MODEL.onnx... --chips rv1106 rk3588 [--option=--head=raw] [--output T.md]
 
-Every model is converted for every chip with `invoke convert` (noise calibrates, which decides nothing here); what
-the placement check or the dead-output check refuses is kept and counted.
+Every model is converted for every chip with `invoke convert` (noise calibrates, which decides nothing here);
+what the placement check or the dead-output check refuses is kept and counted.
 """
 
 import argparse
