@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from host import conversion, jobs, models, plan, staging
+from host import jobs, models, plan, running, staging
 from host.engines.local import LocalEngine
 from host.engines.protocol import Limits
 from host.graph.recipe import Prepared
@@ -42,12 +42,12 @@ def simulate(settings: Settings, images: NDArray[np.uint8]) -> tuple[Prepared, l
         staged = staging.stage(settings, each.quantize, toolkit, inputs)
         model = models.make(staged.source, each.preparation, toolkit, folder / "model")
         np.save(inputs / Path(staged.heldout[0]).name, images)
-        job = conversion.job(settings, each, staged, model)._replace(memory_bytes=0)
+        job = running.job(settings, each, staged, model)._replace(memory_bytes=0)
         jobs.place(folder / "job", job, inputs, model.folder)
-        with engine.start(each.environment, folder, ["job"], Limits(1, 0)) as running:
-            while running.alive():
+        with engine.start(each.environment, folder, ["job"], Limits(1, 0)) as harness:
+            while harness.alive():
                 time.sleep(0.1)
-            ended = running.failure()
+            ended = harness.failure()
         result = jobs.result(folder / "job", ended)
         if isinstance(result, Fault):
             raise result

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from host import conversion, jobs, models, paths, plan, staging
+from host import jobs, models, paths, plan, running, staging
 from host.settings import Settings
 from images import installer
 from images.toolkit2 import install
@@ -136,7 +136,7 @@ def place(case: Case, folder: Path, options: argparse.Namespace) -> None:
     inputs.mkdir()
     staged = staging.stage(settings, each.quantize, TOOLKIT, inputs)
     model = models.make(staged.source, each.preparation, TOOLKIT, folder / f"{case.name}.model")
-    job = conversion.job(settings, each, staged, model)._replace(memory_bytes=0)
+    job = running.job(settings, each, staged, model)._replace(memory_bytes=0)
     jobs.place(folder / case.name, job, inputs, model.folder)
 
 

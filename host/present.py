@@ -12,17 +12,13 @@ from host.console import Screen
 from host.conversion import Outcome
 from host.engines.protocol import Engine
 from host.plan import Plan
-from host.quality import placement
 from host.results import facts, record
 from host.settings import Settings
+from host.verdicts import show_checks, show_placement
 from shared import chips
 from shared.faults import Fault
 
-LOW_COSINE = 0.95
-FEW = 3
-"""Outputs that get a line each; of more, only the worst does."""
 BYTES_ONLY = "sha256 (no canonical digest here: compared byte by byte)"
-ESTIMATED = "estimated on the host, not the toolkit's own arithmetic"
 
 
 def preview(settings: Settings, screen: Screen, as_json: bool) -> int:
@@ -134,8 +130,8 @@ def _show(outcomes: list[Outcome], engine: Engine, seconds: float, screen: Scree
             for line in outcome.facts["warnings"]:
                 if line not in told:
                     screen.warn(f"{outcome.plan.name}: {line}")
-            _show_checks(outcome, screen)
-            _show_placement(outcome, screen)
+            show_checks(outcome, screen)
+            show_placement(outcome, screen)
         if outcome.fault is not None:
             screen.fault(outcome.fault, outcome.plan.name)
     if as_json:
@@ -156,61 +152,6 @@ def _show(outcomes: list[Outcome], engine: Engine, seconds: float, screen: Scree
         screen.say(f"next: invoke inspect {first.target.artifact}")
         if not chips.toolkit(first.environment.toolkit).simulator:
             screen.say(f"next: with the board connected: {facts.board_command(first)}")
-
-
-def _show_checks(outcome: Outcome, screen: Screen) -> None:
-    assert outcome.facts is not None
-    checks = outcome.facts["checks"]
-    toolkit = chips.toolkit(outcome.plan.environment.toolkit)
-    if not toolkit.simulator:
-        screen.warn(f"{outcome.plan.name}: the file was checked on {toolkit.checked_on}")
-    if checks is None:
-        screen.warn(
-            f"{outcome.plan.name}: the result was not simulated, so nothing is known about its accuracy"
-        )
-        return
-    how = ESTIMATED if checks["estimate"] else "simulator"
-    every = checks["outputs"]
-    worst = min(every, key=lambda output: -1.0 if output["cosine"] is None else output["cosine"])
-    for output in every if len(every) <= FEW else [worst]:
-        cosine, error = output["cosine"], output["max_error"]
-        which = "output" if len(every) <= FEW else f"the worst of {len(every)} outputs,"
-        if cosine is None:
-            screen.warn(f"{outcome.plan.name}: {which} {output['name']} is not finite ({how})")
-            continue
-        line = f"{outcome.plan.name}: {which} {output['name']} cosine {cosine:.5f}, max error {error:.4g}"
-        line += f" against the float model on {checks['images']} held-out inputs ({how})"
-        (screen.warn if cosine < LOW_COSINE else screen.say)(line)
-    if checks["decoded"]:
-        screen.say(f"{outcome.plan.name}: {_agreement(checks['decoded'])} ({how})")
-    if checks["verdict"] == "dead" and outcome.fault is None:
-        screen.warn(f"{outcome.plan.name}: kept with a dead output. {checks['explanation']}")
-
-
-def _show_placement(outcome: Outcome, screen: Screen) -> None:
-    placed = outcome.facts and outcome.facts["placement"]
-    if not placed:
-        return
-    for line in placement.lines(placed):
-        screen.say(f"{outcome.plan.name}: {line}")
-    if placed["verdict"] == "missing" and outcome.fault is None:
-        screen.warn(f"{outcome.plan.name}: kept although it will not run there. {placed['explanation']}")
-
-
-def _agreement(decoded: Mapping[str, Any]) -> str:
-    """How the decoded boxes compare, as a sentence."""
-    if decoded["expected"]:
-        overlap = "" if decoded["mean_iou"] is None else f", mean IoU {decoded['mean_iou']:.3f}"
-        return (
-            f"finds {decoded['found']} of the float model's {decoded['expected']} boxes{overlap}, "
-            f"and {decoded['extra']} others"
-        )
-    if decoded["box_error"] is None:
-        return "the float model finds no boxes in the held-out inputs"
-    return (
-        "the float model finds no boxes in the held-out inputs; its best candidates lie "
-        f"{decoded['box_error']:.3g} pixels off on average, their scores {decoded['score_error']:.2g}"
-    )
 
 
 def _document(outcomes: list[Outcome], engine: Engine, seconds: float) -> dict[str, Any]:

@@ -1,22 +1,14 @@
-"""From the user's model and images to the files that the jobs of a request share, and to what judges them."""
+"""From the user's model and images to the files that the jobs of a request share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from host.calibration import listing, memory, noise, select
 from host.calibration import staging as calibration
 from host.calibration.images import PAD, image_size
-from host.decoding.decoder import Detections, decode
 from host.models import Model
-from host.quality import detections
-from host.quality.channels import Layout, channel_layouts
-from host.quality.compare import compare, explain
-from host.quality.reference import normalise, reference_outputs
 from host.results.decode import Image, Input
 from host.settings import Settings
 from host.sources import metadata, onnx_model
@@ -60,18 +52,6 @@ class Staged:
             "notes": [*self.notes, *model.notes],
             "warnings": [*self.warnings, *model.warnings],
         }
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What a result is compared with: the prepared float model's outputs, and what the source's decode to."""
-
-    model: Model
-    outputs: dict[str, NDArray[Any]]
-    """By name, [images, *output shape]."""
-    layouts: dict[str, Layout]
-    detections: tuple[Detections, ...]
-    """Of each image, where the head is known."""
 
 
 def stage(settings: Settings, quantize: bool, toolkit: Toolkit, folder: Path) -> Staged:
@@ -133,70 +113,6 @@ def stage(settings: Settings, quantize: bool, toolkit: Toolkit, folder: Path) ->
         notes=source.notes,
         warnings=tuple(warnings),
     )
-
-
-def reference(staged: Staged, model: Model, folder: Path) -> Reference:
-    """Run the float model on the held-out inputs in `folder`, and the source where its head was cut."""
-    prepared, arrays = model.prepared, held_out(staged, folder)
-    named = {each.name: array for each, array in zip(staged.source.inputs, arrays, strict=True)}
-    outputs = reference_outputs(prepared.proto, named)
-    found: tuple[Detections, ...] = ()
-    if prepared.decode.known:
-        same = prepared.decode.layout == prepared.source.layout
-        own = outputs if same else reference_outputs(staged.source.proto, named)
-        found = tuple(decode(answers, prepared.source) for answers in zip(*own.values(), strict=True))
-    return Reference(model, outputs, channel_layouts(prepared.proto), found)
-
-
-def held_out(staged: Staged, folder: Path) -> list[NDArray[Any]]:
-    """The held-out inputs in `folder` as the model takes them: [samples, *shape] each."""
-    return fed(staged, [np.load(folder / Path(path).name) for path in staged.heldout])
-
-
-def fed(staged: Staged, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Staged samples, an array per input, as the model takes them: images are normalised, channels first."""
-    values = []
-    for number, (each, array) in enumerate(zip(staged.source.inputs, arrays, strict=True)):
-        if image_size(each.shape):
-            mean, std = (staged.config[key][number] for key in ("mean_values", "std_values"))
-            pictures = array
-            if array.dtype != np.uint8:
-                pictures = array.reshape(-1, *each.shape[1:]).transpose(0, 2, 3, 1)
-            array = normalise(pictures, mean, std)
-        values.append(array.reshape(-1, *each.shape))
-    return values
-
-
-def simulated(folder: Path, names: Sequence[str]) -> list[NDArray[Any]]:
-    """The outputs that a job's simulator left in `folder`: [samples, *output shape] each."""
-    return [np.load(folder / name) for name in names]
-
-
-def check(
-    expected: Reference,
-    answers: Sequence[NDArray[Any]],
-    activation_bits: int | None,
-    estimated: bool = False,
-) -> dict[str, Any] | None:
-    """A simulator's or an estimate's outputs against the float model's; None when there are none."""
-    if not answers:
-        return None
-    checks = compare(answers, expected.outputs, expected.layouts, activation_bits)
-    return {
-        **checks.to_json(),
-        "decoded": _decoded(expected, answers),
-        "estimate": estimated,
-        "explanation": explain(checks, estimated),
-    }
-
-
-def _decoded(expected: Reference, answers: Sequence[NDArray[Any]]) -> dict[str, Any] | None:
-    """How the boxes in the answers compare with the source's own; None where the head is not known."""
-    if not expected.detections:
-        return None
-    how = expected.model.prepared.decode
-    found = [decode(each, how) for each in zip(*answers, strict=True)]
-    return detections.compare(expected.detections, found, how.nms).to_json()
 
 
 def _available_bytes() -> int:

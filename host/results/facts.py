@@ -26,8 +26,8 @@ FILE = "facts.json"
 ARTIFACT = "artifact.rknn"
 LOG = "log.txt"
 SHAPING = (
-    *("sources", "graph", "decoding", "calibration", "quality", "models.py", "staging.py", "description.py"),
-    *("results/card.py", "results/decode.py"),
+    *("sources", "graph", "decoding", "calibration", "quality", "models.py", "staging.py", "judgement.py"),
+    *("description.py", "results/card.py", "results/decode.py"),
 )
 """The code in host/ that decides what is staged, how it is judged, and what the result says about itself."""
 

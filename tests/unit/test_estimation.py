@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host import estimation, models, staging
+from host import estimation, judgement, models, staging
 from host.calibration.listing import find_images
 from host.calibration.select import select
 from host.plan import Preparation
@@ -28,7 +28,7 @@ def test_pages_are_recognised_after_rounding_to_8_bits(toolkit: chips.Toolkit, t
     staged = staging.stage(SETTINGS, True, toolkit, tmp_path)
     model = models.make(staged.source, Preparation("auto", True, 8, (), 0), toolkit, tmp_path / "model")
     (answers,) = estimation.outputs(SETTINGS, staged, model.file, tmp_path, toolkit)
-    (reference,) = staging.reference(staged, model, tmp_path).outputs.values()
+    (reference,) = judgement.reference(staged, model, tmp_path).outputs.values()
     labels = dict(line.split() for line in (EXAMPLE / "labels.txt").read_text().splitlines())
     held_out = select(find_images(EXAMPLE / "pages"), 100).held_out
     turns = [int(labels[f"pages/{path.name}"]) // 90 for path in held_out]

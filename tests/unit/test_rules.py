@@ -16,12 +16,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PURE = ("host.sources", "host.calibration", "host.quality", "host.graph", "host.decoding")
 STOREYS = (
     ("tasks",),
-    ("host.present", "host.preparation", "host.doctor", "host.listing", "host.results.inspection"),
-    ("host.conversion",),
+    (
+        *("host.present", "host.verdicts", "host.preparation", "host.doctor", "host.listing"),
+        "host.results.inspection",
+    ),
+    ("host.conversion", "host.running"),
     ("host.environments",),
     (
-        *("host.staging", "host.models", "host.description", "host.estimation", "host.results.facts"),
-        *("host.jobs", "host.engines"),
+        *("host.staging", "host.models", "host.judgement", "host.description", "host.estimation"),
+        *("host.results.facts", "host.jobs", "host.engines"),
     ),
     ("host.plan",),
     ("host.config",),

@@ -1,0 +1,173 @@
+"""Runs the jobs of one environment: prepares what they need, follows them, and judges what they made."""
+
+import functools
+import math
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from host import description, environments, estimation, jobs, judgement, models, staging
+from host.console import Screen
+from host.engines.protocol import Engine, Limits
+from host.graph import regressions
+from host.models import Model
+from host.plan import Environment, Plan, Preparation
+from host.results import decode, facts
+from host.results.facts import Facts, Identity
+from host.settings import Settings
+from host.staging import IN, Staged
+from shared import chips
+from shared.chips import Toolkit
+from shared.contract import CONTRACT, Event, Job
+from shared.faults import Fault
+
+GRACE_S = 120
+
+
+class Ended(NamedTuple):
+    """How a plan's job ended, and where its files are."""
+
+    plan: Plan
+    directory: Path
+    facts: Facts | Fault
+
+
+def run(
+    settings: Settings,
+    engine: Engine,
+    environment: Environment,
+    plans: list[Plan],
+    identity: Identity,
+    folder: Path,
+    screen: Screen,
+) -> Iterator[Ended]:
+    """Run the plans of one environment, at most `settings.jobs` at once.
+
+    Args:
+        settings: of the request.
+        engine: has the environment, or can build it.
+        environment: that of all `plans`.
+        plans: at least one.
+        identity: of the user's files.
+        folder: an empty one for the job directories.
+        screen: is told what goes on.
+
+    Raises:
+        Fault: what concerns them all.
+    """
+    directories = {folder / f"job-{number:04d}": each for number, each in enumerate(plans, 1)}
+    for each in plans:
+        screen.stage(each.name, Event(time.time(), "prepare", "", 0, 0))
+    inputs = folder / "inputs"
+    inputs.mkdir()
+    toolkit = chips.toolkit(environment.toolkit)
+    staged = staging.stage(settings, any(each.quantize for each in plans), toolkit, inputs)
+    for line in staged.notes:
+        screen.say(line)
+    made = _prepare(staged, plans, toolkit, folder, screen)
+    environments.require(engine, environment, screen)
+    placed = {}
+    for directory, each in directories.items():
+        placed[directory] = job(settings, each, staged, made[each.preparation])
+        jobs.place(directory, placed[directory], inputs, made[each.preparation].folder)
+
+    at_once = min(settings.jobs, len(plans))
+    deadline_s = settings.timeout_s * math.ceil(len(plans) / at_once) + GRACE_S
+    limits = Limits(at_once, settings.memory_bytes)
+    with ThreadPoolExecutor(1) as pool, screen.working():
+        references = {
+            wanted: pool.submit(judgement.reference, staged, model, inputs) for wanted, model in made.items()
+        }
+        with engine.start(environment, folder, [path.name for path in directories], limits) as running:
+            ended = jobs.follow(
+                running,
+                list(directories),
+                lambda directory, event: screen.stage(directories[directory].name, event),
+                deadline_s,
+            )
+        provenance = engine.provenance(environment)
+        expected = {wanted: reference.result() for wanted, reference in references.items()}
+    estimate = functools.cache(
+        lambda wanted: _estimate(settings, staged, made[wanted], inputs, toolkit, screen)
+    )
+    for directory, each in directories.items():
+        result = jobs.result(directory, ended)
+        if isinstance(result, Fault):
+            yield Ended(each, directory, result)
+            continue
+        wanted, model = each.preparation, made[each.preparation]
+        estimated, cause = estimate(wanted) if each.estimate else ([], "")
+        answers = judgement.simulated(directory / "out", result.simulated) or estimated
+        try:
+            checks = judgement.check(expected[wanted], answers, wanted.activation_bits, bool(estimated))
+        except Fault as fault:
+            yield Ended(each, directory, fault)
+            continue
+        description.write(settings, each, staged, model, result, directory / "out")
+        result = result._replace(
+            warnings=[*result.warnings, *filter(None, [cause])], documents=[*result.documents, decode.NAME]
+        )
+        known = staged.to_json(model)
+        yield Ended(
+            each, directory, facts.make(identity, each, placed[directory], known, result, provenance, checks)
+        )
+
+
+def _prepare(
+    staged: Staged, plans: list[Plan], toolkit: Toolkit, folder: Path, screen: Screen
+) -> dict[Preparation, Model]:
+    """The model for every kind of plan, prepared; says what was changed and warns of what will suffer."""
+    made = {}
+    kinds = list(dict.fromkeys(each.preparation for each in plans))
+    for number, wanted in enumerate(kinds, 1):
+        model = models.make(staged.source, wanted, toolkit, folder / f"model-{number}")
+        names = ", ".join(each.name for each in plans if each.preparation == wanted)
+        about = f"{names}: " if len(kinds) > 1 else ""
+        for line in model.notes:
+            screen.say(about + line)
+        for line in model.warnings:
+            screen.warn(about + line)
+        made[wanted] = model
+    return made
+
+
+def job(settings: Settings, each: Plan, staged: Staged, model: Model) -> Job:
+    """What an environment is asked to do for a plan; in/ has the files of `staged` and of `model`."""
+    from host import description, models
+
+    toolkit, version = chips.toolkit(each.environment.toolkit), each.environment.version
+    known = toolkit.regressions.get(version, {})
+    return Job(
+        contract=CONTRACT,
+        chip=each.chip,
+        toolkit_version=version,
+        model=f"{IN}/{models.FILE}",
+        config={
+            **description.options(settings, each, staged, model),
+            **regressions.without(each.config, model.prepared.proto, known),
+            **staged.config,
+        },
+        quantize=each.quantize,
+        dataset=staged.dataset if each.quantize else None,
+        heldout=staged.heldout,
+        hybrid=None if each.hybrid is None else dict(each.hybrid),
+        analysis=each.analysis,
+        artifact=toolkit.artifact,
+        timeout_s=settings.timeout_s,
+        memory_bytes=settings.memory_bytes,
+    )
+
+
+def _estimate(
+    settings: Settings, staged: Staged, model: Model, inputs: Path, toolkit: Toolkit, screen: Screen
+) -> tuple[list[NDArray[Any]], str]:
+    """The host's estimate of the outputs; without one, a line that says so and why."""
+    screen.say("estimating the outputs on the host")
+    try:
+        return estimation.outputs(settings, staged, model.file, inputs, toolkit), ""
+    except estimation.NotEstimated as error:
+        return [], f"not estimated: {error}"
