@@ -32,7 +32,7 @@ class Mixed:
     @property
     def levels(self) -> float:
         """How many of the 255 levels the narrow values get."""
-        return _LEVELS * self.narrow_range / self.whole_range
+        return _LEVELS * self.narrow_range / self.whole_range if self.whole_range else _LEVELS
 
     def __str__(self) -> str:
         first, stop = self.narrow

@@ -45,8 +45,9 @@ def channel_layouts(proto: ModelProto, inner: bool = False) -> dict[str, Layout]
     found = {name: graph.layout(name) for name in graph.outputs}
     for node in graph.nodes if inner else ():
         name = node.output[0]
-        if node.op_type == "Concat" and name not in found and graph.shapes.get(name):
-            axis = attribute(node, "axis") % len(graph.shapes[name])
+        rank = len(graph.shapes.get(name, ()))
+        if node.op_type == "Concat" and name not in found and rank > 1:  # below that, shapes are computed
+            axis = attribute(node, "axis") % rank
             if _kinds(graph.groups(name, axis)) > 1:
                 found[name] = Layout(axis, graph.groups(name, axis))
     return found

@@ -103,3 +103,15 @@ def test_it_is_the_measured_range_that_decides(factor: float, flagged: bool) -> 
     )
     proto = make_model(graph, opset_imports=[make_opsetid("", 17)], ir_version=8)
     assert bool(prepare(proto).mixed) == flagged
+
+
+def test_shapes_that_a_graph_computes_are_no_values() -> None:
+    proto = conv(channels=8)
+    graph = proto.graph
+    graph.node.append(make_node("Concat", ["ones", "large"], ["shape"], axis=0))
+    graph.node.append(make_node("Reshape", ["y", "shape"], ["z"]))
+    graph.initializer.extend(
+        [from_array(np.array([1, 1]), "ones"), from_array(np.array([8 * 32 * 32]), "large")]
+    )
+    graph.output[0].CopyFrom(make_tensor_value_info("z", TensorProto.FLOAT, [1, 1, 8 * 32 * 32]))
+    assert not prepare(proto).mixed
