@@ -309,6 +309,23 @@ def boxes_and_scores() -> ModelProto:
     return net.model((turned[0], (1, CANDIDATES, 4)), (turned[1], (1, CANDIDATES, CLASSES)))
 
 
+def open_vocabulary() -> ModelProto:
+    """Classes by comparison with the embeddings of their names, as YOLO-World and YOLOE have them."""
+    net = Net()
+    features = net.features()
+    texts = net.op("Tanh", net.const(net.random.normal(size=(1, CLASSES, 8))))
+    logits = {}
+    for stride, feature in features.items():
+        likeness = net.op("MatMul", texts, net.reshape(net.conv(feature, 8, 8), 1, 8, -1))
+        grid = net.reshape(likeness, 1, CLASSES, HEIGHT // stride, WIDTH // stride)
+        logits[stride] = net.math("Add", net.op("Mul", grid, net.op("Exp", net.const(0.5))), -1.0)
+    bins = joined(net, {stride: net.conv(each, 8, 4 * BINS) for stride, each in features.items()}, 4 * BINS)
+    boxes = straight(net, expectation(net, bins, BINS), every_cell() + 0.5, corners=False)
+    scores = net.op("Sigmoid", joined(net, logits, CLASSES))
+    output = net.op("Concat", net.math("Mul", boxes, every_stride()), scores, axis=1)
+    return net.model((output, (1, 4 + CLASSES, CANDIDATES)))
+
+
 def picodet() -> ModelProto:
     """Classes and bins of every stride, from one convolution; first all classes, then all boxes."""
     net = Net()

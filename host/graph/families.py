@@ -25,7 +25,7 @@ class Family:
 # "extra" is what the task adds (see EXTRAS), nothing for plain detection
 FAMILIES: dict[str, Family] = {
     "yolov8": Family(
-        "YOLOv5u, v8, v9, v10, 11, 12: distances as bins",
+        "YOLOv5u, v8, v9, v10, 11, 12, World, YOLOE: distances as bins",
         ("box", "class", "extra"),
         ("box", "class", "extra"),
         "bins",

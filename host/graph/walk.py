@@ -13,15 +13,16 @@ _BODY = {
     *("InstanceNormalization", "LayerNormalization", "MatMul", "MaxPool", "Resize", "Upsample"),
 }
 
-_LAST = ("BatchNormalization", "Conv")
+# what may make the last learned values: products are how open-vocabulary heads compare with the text's
+_LAST = ("BatchNormalization", "Conv", "MatMul")
 
 _MOVES = ("Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 def ends(view: View, outputs: Sequence[str]) -> tuple[str, ...]:
-    """The tensors that the last convolutions on every way to the outputs make, in the order of the nodes.
+    """The last learned tensors of four dimensions on every way to the outputs, in the order of the nodes.
 
-    Empty when a way ends at something else that learns: such a head is not made of convolutions.
+    Empty when a way ends at something else that learns: such a head is no grid over the image.
     """
     found: dict[str, NodeProto] = {}
     seen: set[str] = set()
@@ -29,7 +30,7 @@ def ends(view: View, outputs: Sequence[str]) -> tuple[str, ...]:
     while waiting:
         name = waiting.pop()
         node = view.makers.get(name)
-        if name in seen or node is None or name in view.constants:
+        if name in seen or node is None or name in view.constants or node.op_type == "Shape":
             continue
         seen.add(name)
         if node.op_type in _BODY and not _expects(view, node):
@@ -37,7 +38,7 @@ def ends(view: View, outputs: Sequence[str]) -> tuple[str, ...]:
         else:
             waiting.extend(node.input)
     order = {name: number for number, node in enumerate(view.nodes) for name in node.output}
-    if any(node.op_type not in _LAST for node in found.values()):
+    if any(node.op_type not in _LAST or len(view.shapes.get(name, ())) != 4 for name, node in found.items()):
         return ()
     return tuple(sorted(found, key=order.__getitem__))
 
@@ -51,11 +52,14 @@ def _expects(view: View, node: NodeProto) -> bool:
 
 
 def _scaled(view: View, name: str) -> str:
-    """The tensor after the learned constants that some heads multiply with or add to a branch."""
-    while len(view.users.get(name, ())) == 1 and name not in view.outputs:
-        user = view.users[name][0]
-        factors = [view.shapes[one] for one in user.input if one in view.constants]
-        if user.op_type not in ("Add", "Mul") or not factors or prod(factors[0]) > view.size(name, 1):
-            break
-        name = user.output[0]
-    return name
+    """The tensor after what some heads still do to a branch: give it its grid back, scale it and shift it."""
+    users = view.users.get(name, [])
+    if len(users) != 1 or name in view.outputs:
+        return name
+    (user,) = users
+    if len(view.shapes.get(name, ())) != 4:
+        onwards = user.op_type == "Reshape"
+    else:
+        others = [prod(view.shapes.get(each, (0,))) for each in user.input if each != name]
+        onwards = user.op_type in ("Add", "Mul") and others != [] and 0 < others[0] <= view.size(name, 1)
+    return _scaled(view, user.output[0]) if onwards else name

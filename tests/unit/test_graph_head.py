@@ -31,6 +31,7 @@ DETECTORS = {
     "yolox": (heads.yolox(), "yolox", "detect", True),
     "yolox-undecoded": (heads.yolox(decoded=False), "yolox", "detect", True),
     "yolov6": (heads.yolov6(), "yolov6", "detect", True),
+    "open-vocabulary": (heads.open_vocabulary(), "yolov8", "detect", True),
     "boxes-and-scores": (heads.boxes_and_scores(), "yolov8", "detect", True),
     "picodet": (heads.picodet(), "nanodet", "detect", True),
 }

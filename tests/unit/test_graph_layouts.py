@@ -32,6 +32,7 @@ MODELS = {
     "yolov5-segment": heads.yolov5(MASKS),
     "yolov6": heads.yolov6(),
     "yolox": heads.yolox(),
+    "open-vocabulary": heads.open_vocabulary(),
     "picodet": heads.picodet(),
     "boxes-and-scores": heads.boxes_and_scores(),
 }
