@@ -120,9 +120,11 @@ def _undecoded(own: Decode, trial: Trial) -> Decode | None:
             slots = [tuple(part for parts in slots for part in parts)]
         outputs += [Output(*tensor, parts, stride) for tensor, parts in zip(tensors, slots, strict=False)]
     anchors = max(map(len, own.anchors), default=1)
-    fits = [each.shape[1] == anchors * sum(part.channels for part in each.parts) for each in outputs]
+    channels = [anchors * sum(part.channels for part in output.parts) for output in outputs]
     branches = replace(own, outputs=tuple(outputs))
-    return branches if fits and all(fits) and same(own, trial.outputs, branches, trial.branches) else None
+    if _roles(own) != _roles(branches) or channels != [output.shape[1] for output in outputs]:
+        return None
+    return branches if same(own, trial.outputs, branches, trial.branches) else None
 
 
 def _with_anchors(branches: Decode, trial: Trial, own: Decode) -> Decode:
@@ -143,6 +145,10 @@ def _with_anchors(branches: Decode, trial: Trial, own: Decode) -> Decode:
         anchors.append(tuple((float(w), float(h)) for w, h in found))
         start += count * cells
     return replace(branches, anchors=tuple(anchors))
+
+
+def _roles(how: Decode) -> set[tuple[int, str]]:
+    return {(output.stride, part.role) for output in how.outputs for part in output.parts}
 
 
 def _shapes(arrays: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:

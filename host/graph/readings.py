@@ -30,6 +30,7 @@ class Surface:
 
     @property
     def cells(self) -> int:
+        """Of all strides."""
         return sum(prod(tensors[0][1][2:]) for tensors in self.branches.values())
 
 
