@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from shared.chips import Regression
 
 if TYPE_CHECKING:  # what ends before a model is read imports this too
-    from onnx import ModelProto, NodeProto
+    from onnx import ModelProto
 
 OPTION = "disable_rules"
 """Of the toolkit's `config`: the names of rules to leave out."""
@@ -18,24 +18,21 @@ ASKED_FOR = "asked for with --set"
 
 
 def _unscaled_attention(proto: "ModelProto") -> bool:
-    """A Softmax right on the product of two tensors, unscaled and unmasked, that weights another product."""
+    """MatMul, Softmax, Transpose, MatMul in a row, with no scale or mask between, as in v @ softmax(qk).T."""
     makers = {name: node for node in proto.graph.node for name in node.output}
-    readers: dict[str, list[NodeProto]] = {}
-    for node in proto.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    for node in proto.graph.node:
-        if node.op_type != "Softmax" or not _made_by(makers, node.input[0], "MatMul"):
-            continue
-        turned = [one for one in readers.get(node.output[0], ()) if one.op_type == "Transpose"]
-        weights = [node.output[0], *(one.output[0] for one in turned)]
-        if any(reader.op_type == "MatMul" for name in weights for reader in readers.get(name, ())):
-            return True
-    return False
 
+    def row(name: str, op: str, *before: str) -> bool:
+        node = makers.get(name)
+        if node is None or node.op_type != op:
+            return False
+        return not before or any(row(source, *before) for source in node.input)
 
-def _made_by(makers: Mapping[str, "NodeProto"], name: str, op_type: str) -> bool:
-    return name in makers and makers[name].op_type == op_type
+    return any(
+        row(name, "Transpose", "Softmax", "MatMul")
+        for node in proto.graph.node
+        if node.op_type == "MatMul"
+        for name in node.input
+    )
 
 
 CHECKS: dict[str, Callable[["ModelProto"], bool]] = {

@@ -80,6 +80,8 @@ def test_plain_model_is_fine_on_every_chip_that_judges(rkforge: Command, tmp_pat
     [
         (models.distances_head, [SPLIT]),
         (models.attention, [SPLIT, ATTENTION]),
+        (lambda: models.attention(turned=False), [SPLIT]),
+        (lambda: models.attention(mask=True), [SPLIT]),
         (models.padded, [SPLIT]),
         (models.normalised, [SPLIT]),
     ],

@@ -33,13 +33,22 @@ def test_every_regression_has_a_version_a_check_and_a_reason(toolkit: chips.Tool
     ("proto", "crashes"),
     [
         (models.attention(), True),
+        (models.attention(turned=False), False),
         (models.attention(scale=True), False),
         (models.attention(mask=True), False),
         (models.attention(scale=True, mask=True), False),
         (models.conv(), False),
         (models.distances_head(), False),
     ],
-    ids=["plain", "scaled", "masked", "scaled and masked", "none", "softmax of no product"],
+    ids=[
+        "plain",
+        "the other way round",
+        "scaled",
+        "masked",
+        "scaled and masked",
+        "none",
+        "softmax of no product",
+    ],
 )
 def test_attention_is_left_unfused_where_it_would_crash(proto: ModelProto, crashes: bool) -> None:
     assert (ATTENTION in without({}, proto, KNOWN)[OPTION]) == crashes
