@@ -17,6 +17,8 @@ from host.quality.compare import compare, explain
 from host.quality.reference import normalise, reference_outputs
 from host.staging import Staged
 
+CLASSIFY = "classify"
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -86,9 +88,13 @@ def check(
 
 
 def _decoded(expected: Reference, answers: Sequence[NDArray[Any]]) -> dict[str, Any] | None:
-    """How the boxes in the answers compare with the source's own; None where the head is not known."""
+    """How what the answers decode to compares with the source's own; None where the head is not known."""
     if not expected.detections:
         return None
     how = expected.model.prepared.decode
     found = [decode(each, how) for each in zip(*answers, strict=True)]
-    return detections.compare(expected.detections, found, how.nms).to_json()
+    if how.task == CLASSIFY:
+        agreement = detections.compare_classes(expected.detections, found)
+    else:
+        agreement = detections.compare(expected.detections, found, how.nms)
+    return {"task": how.task, **agreement.to_json()}

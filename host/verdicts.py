@@ -56,7 +56,9 @@ def show_placement(outcome: Outcome, screen: Screen) -> None:
 
 
 def _agreement(decoded: Mapping[str, Any]) -> str:
-    """How the decoded boxes compare, as a sentence."""
+    """How the decoded boxes or classes compare, as a sentence."""
+    if decoded["task"] == "classify":
+        return f"chooses the float model's class for {decoded['found']} of {decoded['expected']} inputs"
     if decoded["expected"]:
         overlap = "" if decoded["mean_iou"] is None else f", mean IoU {decoded['mean_iou']:.3f}"
         return (

@@ -1,4 +1,4 @@
-"""Whether a converted detector still finds what its model finds.
+"""Whether a converted detector still finds what its model finds, and a classifier still says the same.
 
 Outputs that look alike may decode to boxes that do not, and a head that was cut has other outputs than its
 source: so both are decoded, and their boxes are compared after the same selection.
@@ -23,9 +23,9 @@ class Agreement:
 
     images: int
     expected: int
-    """Boxes that the float model finds."""
+    """Boxes that the float model finds; images for a classifier."""
     found: int
-    """Those of them that the file finds too: same class, IoU of 0.5 or more."""
+    """Those of them that the file finds too: same class, and an IoU of 0.5 or more."""
     extra: int
     """Boxes that only the file finds."""
     mean_iou: float | None
@@ -62,6 +62,15 @@ def compare(expected: Sequence[Detections], found: Sequence[Detections], nms: bo
         box_error=box,
         score_error=score,
     )
+
+
+def compare_classes(expected: Sequence[Detections], found: Sequence[Detections]) -> Agreement:
+    """Compare a classifier's answers: `found` counts those with the same best class."""
+    pairs = [(mine.scores[0], other.scores[0]) for mine, other in zip(expected, found, strict=True)]
+    best = [int(mine.argmax()) for mine, _ in pairs]
+    same = sum(int(other.argmax()) == label for label, (_, other) in zip(best, pairs, strict=True))
+    gaps = [abs(float(mine[label] - other[label])) for label, (mine, other) in zip(best, pairs, strict=True)]
+    return Agreement(len(pairs), len(pairs), same, 0, None, None, float(np.mean(gaps)))
 
 
 def _matches(wanted: Boxes, given: Boxes) -> list[float]:

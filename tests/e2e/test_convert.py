@@ -36,6 +36,7 @@ def test_example_agrees_with_the_float_model(example: Conversion) -> None:
     assert checks["verdict"] != "dead"
     assert checks["images"] > 0
     assert output["cosine"] > 0.99
+    assert (checks["decoded"]["task"], checks["decoded"]["found"]) == ("classify", checks["images"])
 
 
 def test_file_says_what_was_asked(example: Conversion) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from host.decoding.decoder import Detections
 from host.decoding.select import iou, select
-from host.quality.detections import compare
+from host.quality.detections import compare, compare_classes
 
 
 def detections(*rows: tuple[float, float, float, float, int, float], classes: int = 3) -> Detections:
@@ -82,6 +82,18 @@ def test_dead_scores_find_nothing_and_do_not_fail() -> None:
 def test_other_candidates_are_compared_by_what_they_find() -> None:
     result = compare([detections(A)], [detections(FAINT, A, FAINT)], nms=False)
     assert (result.found, result.extra, result.box_error, result.score_error) == (1, 0, None, None)
+
+
+def test_classifiers_are_compared_by_their_best_class() -> None:
+    def answer(*scores: float) -> Detections:
+        return Detections(np.zeros((1, 4), np.float32), np.array([scores], np.float32))
+
+    result = compare_classes(
+        [answer(0.1, 0.7, 0.2), answer(0.5, 0.3, 0.2)], [answer(0.2, 0.6, 0.2), answer(0.3, 0.4, 0.3)]
+    )
+    assert (result.images, result.expected, result.found) == (2, 2, 1)
+    assert result.score_error == pytest.approx(0.15)
+    assert result.mean_iou is None
 
 
 def test_nothing_to_find() -> None:
