@@ -10,7 +10,8 @@ from host.sources.view import View
 # what a body is made of: walking back from an output ends here
 _BODY = {
     *("AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "Gemm", "GlobalAveragePool"),
-    *("InstanceNormalization", "LayerNormalization", "MatMul", "MaxPool", "Resize", "Upsample"),
+    *("InstanceNormalization", "LayerNormalization", "MatMul", "MaxPool", "NonMaxSuppression", "Resize"),
+    "Upsample",
 }
 
 # what may make the last learned values: products are how open-vocabulary heads compare with the text's
