@@ -201,11 +201,11 @@ def test_analysis_is_delivered_beside_the_file_and_repeated(
     arguments = ("--chip", "rk3588", "--model", str(tiny), "--dtype", "int8", "--engine", "local")
     ended = rkforge("convert", *arguments, "--analysis", "--output", "mine/tiny.rknn", "--json")
     assert ended.status == 0, ended.stderr
-    assert ended.document["artifacts"][0]["documents"] == ["mine/tiny.analysis.txt"]
+    assert ended.document["artifacts"][0]["documents"] == ["mine/tiny.analysis.txt", "mine/tiny.model.decode.json"]
     text = (tmp_path / "mine" / "tiny.analysis.txt").read_text()
     assert "cos" in text
     report = json.loads((tmp_path / "mine" / "tiny.report.json").read_text())
-    assert report["documents"] == ["mine/tiny.analysis.txt"]
+    assert report["documents"] == ["mine/tiny.analysis.txt", "mine/tiny.model.decode.json"]
     assert report["checks"]["estimate"] is False
     assert "rknnlite" in report["board_command"] and "mine/tiny.rknn" in report["board_command"]
     (tmp_path / "mine" / "tiny.analysis.txt").unlink()

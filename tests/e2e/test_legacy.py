@@ -26,7 +26,7 @@ ARTIFACT = TOOLKIT.artifact
 CHIPS = [chip for chip in chips.chips().values() if chip.toolkit == TOOLKIT]
 NAMES = [name for chip in CHIPS for name in (chip.name, *chip.aliases)]
 IMAGE = Environment("legacy", TOOLKIT.versions[0], TOOLKIT.pythons[0], "full").image
-FILES = {ARTIFACT, "rknn_source.yaml", "report.json", "log.txt"}
+FILES = {ARTIFACT, "rknn_source.yaml", "report.json", "log.txt", "model.decode.json"}
 ANALYSIS = {"analysis.entire.txt", "analysis.individual.txt"}
 OLDEST = ("--engine", "local", "--python", TOOLKIT.pythons[-1])
 BOTH = [
@@ -210,7 +210,7 @@ def test_layers_and_analysis(
     assert set(contents(tmp_path / "auto")) == FILES | ANALYSIS | {"hybrid.quantization.cfg"}
     assert made(tmp_path / "auto")["built"]["chosen"] == {"Sigmoid_y_1": "dynamic_fixed_point-i16"}
     (artifact,) = ended.document["artifacts"]
-    assert len(artifact["documents"]) == 3
+    assert len(artifact["documents"]) == 4
 
     # what one conversion left is what the next one takes, once it is edited
     cfg = tmp_path / "auto" / "hybrid.quantization.cfg"
