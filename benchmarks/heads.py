@@ -6,7 +6,8 @@ Each file is prepared as every `--head`, `auto` for int8 and for floats. On rand
 preparation itself uses) the prepared graph's outputs go through the reference decoder and are compared with
 the boxes that the file's own decoding gives. Prints a markdown table; exit status 1 when a head is lost
 (coordinates off by more than 1e-3 of the image size, scores by 1e-4), a decoded head is not flagged by the
-mixed-range guard, a default int8 head is, or a preparation takes more than 5 s (larger files than 50 MB: more).
+mixed-range guard, a default int8 head is, or a preparation takes more than 5 s (larger files than 50 MB:
+more).
 
 Exports of Ultralytics' architectures are made by benchmarks/export_ultralytics.py.
 """

@@ -201,7 +201,10 @@ def test_analysis_is_delivered_beside_the_file_and_repeated(
     arguments = ("--chip", "rk3588", "--model", str(tiny), "--dtype", "int8", "--engine", "local")
     ended = rkforge("convert", *arguments, "--analysis", "--output", "mine/tiny.rknn", "--json")
     assert ended.status == 0, ended.stderr
-    assert ended.document["artifacts"][0]["documents"] == ["mine/tiny.analysis.txt", "mine/tiny.model.decode.json"]
+    assert ended.document["artifacts"][0]["documents"] == [
+        "mine/tiny.analysis.txt",
+        "mine/tiny.model.decode.json",
+    ]
     text = (tmp_path / "mine" / "tiny.analysis.txt").read_text()
     assert "cos" in text
     report = json.loads((tmp_path / "mine" / "tiny.report.json").read_text())
