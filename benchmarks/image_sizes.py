@@ -58,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
 def build_naive() -> None:
     """Build the image that follows the vendor's requirements to the letter."""
     toolkit = chips.toolkit("toolkit2")
-    text = NAIVE_DOCKERFILE.format(python=toolkit.pythons[0], version=toolkit.versions[0])
+    text = NAIVE_DOCKERFILE.format(python=chips.pythons(toolkit)[0], version=toolkit.versions[0])
     subprocess.run(["docker", "build", "--tag", NAIVE, "-"], input=text.encode(), check=True)
 
 

@@ -184,20 +184,24 @@ def _check_toolkit(
     toolkit: chips.Toolkit, values: Mapping[str, Any], named: Mapping[str, Any]
 ) -> list[Fault]:
     """What a toolkit refuses of the settings, whatever the chip."""
-    known = {"algorithm": toolkit.algorithms, "python": toolkit.pythons, "variant": toolkit.variants}
+    known = {
+        "algorithm": toolkit.algorithms,
+        "python": chips.pythons(toolkit),
+        "variant": [*toolkit.variants],
+    }
     problems = [
         Fault("bad-option", f"--{name}: " + chips.unknown(name, values[name], list(choices)))
         for name, choices in known.items()
         if values.get(name) and values[name] not in choices
     ]
-    variant = values.get("variant") or toolkit.variants[0]
-    if MODEL_FORMAT not in toolkit.formats.get(variant, [MODEL_FORMAT]):
-        able = " or ".join(name for name, formats in toolkit.formats.items() if MODEL_FORMAT in formats)
+    variant = values.get("variant") or chips.default_variant(toolkit)
+    able = chips.reading(toolkit, MODEL_FORMAT)
+    if variant in toolkit.variants and variant not in able:
         problems.append(
             Fault(
                 "bad-option",
                 f"--variant {variant}: {toolkit.package} reads no ONNX models there",
-                f"Use --variant {able}.",
+                f"Use --variant {' or '.join(able)}.",
             )
         )
     if values.get("hybrid") is not None:

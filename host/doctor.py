@@ -119,7 +119,7 @@ def _docker() -> Finding:
 
 
 def _pythons() -> Finding:
-    wanted = [version for toolkit in chips.toolkits().values() for version in toolkit.pythons]
+    wanted = [version for toolkit in chips.toolkits().values() for version in chips.pythons(toolkit)]
     found = [version for version in dict.fromkeys(wanted) if local.find_python(version)]
     seen = ", ".join(found) or f"none of {', '.join(wanted)}"
     return Finding("python for the local engine", bool(found), seen)

@@ -29,7 +29,7 @@ def build(
         Fault("bad-option", f"--{name}: {chips.unknown(name, value, list(known))}")
         for name, value, known in (
             ("toolkit-version", version, made.versions),
-            ("python", python, made.pythons),
+            ("python", python, chips.pythons(made, variant if variant in made.variants else "")),
             ("variant", variant, made.variants),
         )
         if value and value not in known

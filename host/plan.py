@@ -28,7 +28,7 @@ class Environment:
     @property
     def tag(self) -> str:
         """Names the environment among its toolkit's: 2.5.0-py311, or 2.5.0-py311-slim."""
-        default = chips.toolkit(self.toolkit).variants[0]
+        default = chips.default_variant(chips.kit(self.toolkit))
         suffix = "" if self.variant == default else f"-{self.variant}"
         return f"{self.version}-py{self.python.replace('.', '')}{suffix}"
 
@@ -128,7 +128,7 @@ def environment_of(
         toolkit=toolkit.name,
         version=version or toolkit.versions[0],
         python=python or default_python(toolkit),
-        variant=variant or toolkit.variants[0],
+        variant=variant or chips.default_variant(toolkit),
     )
 
 

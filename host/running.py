@@ -22,7 +22,7 @@ from host.settings import Settings
 from host.staging import IN, Staged
 from shared import chips
 from shared.chips import Toolkit
-from shared.contract import CONTRACT, Event, Job
+from shared.contract import CONTRACT, Event, Job, Source
 from shared.faults import Fault
 
 GRACE_S = 120
@@ -145,7 +145,7 @@ def job(settings: Settings, each: Plan, staged: Staged, model: Model) -> Job:
         contract=CONTRACT,
         chip=each.chip,
         toolkit_version=version,
-        model=f"{IN}/{models.FILE}",
+        source=Source("onnx", {"model": f"{IN}/{models.FILE}"}, [], [], []),
         config={
             **description.options(settings, each, staged, model),
             **regressions.without(each.config, model.prepared.proto, known),

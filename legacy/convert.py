@@ -65,7 +65,7 @@ def _calibrate(job: Job, place: Place, dataset: Dict[str, str], enter: Callable[
 
 
 def _load(rknn: Any, job: Job, place: Place) -> None:
-    _check("load_onnx", rknn.load_onnx(model=os.path.join(place.job, job.model)))
+    _check("load_onnx", rknn.load_onnx(model=os.path.join(place.job, job.source.files["model"])))
 
 
 @contextmanager

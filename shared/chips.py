@@ -8,7 +8,7 @@ import difflib
 import functools
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from shared.faults import Fault
 
@@ -36,6 +36,37 @@ class Regression(NamedTuple):
     why: str
 
 
+class Variant(NamedTuple):
+    """One of the sets of packages that an environment can have."""
+
+    formats: Sequence[str]
+    """Names of the model formats it reads."""
+    pythons: Sequence[str]
+    """The first is the default."""
+
+
+class Format(NamedTuple):
+    """A format that models come in."""
+
+    name: str
+    title: str
+    """As people call it."""
+    files: str
+    """What it consists of, for lists that people read."""
+
+
+class Exporter(NamedTuple):
+    """What turns models of training frameworks into ONNX."""
+
+    name: str
+    """That of its folder, and of the one under images/, too."""
+    package: str
+    versions: Sequence[str]
+    """Newest first; the first is the default."""
+    variants: Dict[str, Variant]
+    """The first is the default."""
+
+
 class Toolkit(NamedTuple):
     """One of the vendor's converters."""
 
@@ -45,12 +76,8 @@ class Toolkit(NamedTuple):
     artifact: str
     versions: Sequence[str]
     """Newest first; the first is the default."""
-    pythons: Sequence[str]
+    variants: Dict[str, Variant]
     """The first is the default."""
-    variants: Sequence[str]
-    """The first is the default."""
-    formats: Dict[str, Sequence[str]]
-    """Variant -> the model formats it reads."""
     max_opset: int
     max_ir_version: int
     simulator: bool
@@ -77,6 +104,10 @@ class Toolkit(NamedTuple):
     """Per version: option of `config` -> its default value."""
     choices: Dict[str, Sequence[Any]]
     """Option of `config` -> its values, where the toolkit would take any other one without a word."""
+
+
+Kit = Union[Toolkit, Exporter]
+"""What has environments of its own."""
 
 
 class Chip(NamedTuple):
@@ -113,12 +144,47 @@ class Chip(NamedTuple):
 
 def toolkits() -> Dict[str, Toolkit]:
     """All toolkits by name."""
-    return _tables()[0]
+    return _tables().toolkits
 
 
 def chips() -> Dict[str, Chip]:
     """All chips by name, without aliases."""
-    return _tables()[1]
+    return _tables().chips
+
+
+def exporters() -> Dict[str, Exporter]:
+    """All exporters by name."""
+    return _tables().exporters
+
+
+def formats() -> Dict[str, Format]:
+    """All model formats by name."""
+    return _tables().formats
+
+
+def kits() -> Dict[str, Kit]:
+    """All that has environments: toolkits, then exporters."""
+    found: Dict[str, Kit] = {}
+    found.update(toolkits())
+    found.update(exporters())
+    return found
+
+
+def default_variant(kit: Kit) -> str:
+    """The variant that is meant where none is named."""
+    return next(iter(kit.variants))
+
+
+def pythons(kit: Kit, variant: str = "") -> Sequence[str]:
+    """The Pythons of a variant, or of any; the first is the default."""
+    if variant:
+        return kit.variants[variant].pythons
+    return list(dict.fromkeys(python for one in kit.variants.values() for python in one.pythons))
+
+
+def reading(kit: Kit, name: str) -> List[str]:
+    """The variants that read a format, the preferred one first."""
+    return [variant for variant, known in kit.variants.items() if name in known.formats]
 
 
 def toolkit(name: str) -> Toolkit:
@@ -126,6 +192,13 @@ def toolkit(name: str) -> Toolkit:
     if name not in toolkits():
         raise Fault("bad-option", unknown("toolkit", name, list(toolkits())))
     return toolkits()[name]
+
+
+def kit(name: str) -> Kit:
+    """The toolkit or exporter of that name; Fault bad-option when there is none."""
+    if name not in kits():
+        raise Fault("bad-option", unknown("toolkit", name, list(kits())))
+    return kits()[name]
 
 
 def chip(name: str) -> Chip:
@@ -177,8 +250,15 @@ def _hint(text: str, of: Chip) -> str:
     return " ".join(filter(None, [text, of.note and of.note + "."]))
 
 
+class _Tables(NamedTuple):
+    toolkits: Dict[str, Toolkit]
+    exporters: Dict[str, Exporter]
+    chips: Dict[str, Chip]
+    formats: Dict[str, Format]
+
+
 @functools.lru_cache(maxsize=None)
-def _tables() -> Tuple[Dict[str, Toolkit], Dict[str, Chip]]:
+def _tables() -> _Tables:
     with open(
         os.path.join(os.path.dirname(os.path.abspath(__file__)), "toolkits.json"), encoding="utf-8"
     ) as stream:
@@ -190,11 +270,21 @@ def _tables() -> Tuple[Dict[str, Toolkit], Dict[str, Chip]]:
             version: {rule: Regression(**value) for rule, value in rules.items()}
             for version, rules in entry.pop("regressions").items()
         }
-        known[name] = Toolkit(name=name, dtypes=dtypes, regressions=regressions, **entry)
+        variants = _variants(entry)
+        known[name] = Toolkit(name=name, dtypes=dtypes, regressions=regressions, variants=variants, **entry)
     made = {}
     for name, entry in table["chips"].items():
         made[name] = Chip(name=name, toolkit=known[entry.pop("toolkit")], **entry)
-    return known, made
+    exporters = {}
+    for name, entry in table["exporters"].items():
+        variants = _variants(entry)
+        exporters[name] = Exporter(name=name, variants=variants, **entry)
+    formats = {name: Format(name=name, **entry) for name, entry in table["formats"].items()}
+    return _Tables(known, exporters, made, formats)
+
+
+def _variants(entry: Dict[str, Any]) -> Dict[str, Variant]:
+    return {name: Variant(**value) for name, value in entry.pop("variants").items()}
 
 
 def _order(text: str) -> Tuple[int, ...]:

@@ -14,8 +14,24 @@ import json
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
-CONTRACT = 2
+CONTRACT = 3
 """Raised whenever a record below changes; images carry it as a label and the host refuses another."""
+
+
+class Source(NamedTuple):
+    """A model in the format that it comes in."""
+
+    format: str
+    """A key of the table's formats."""
+    files: Dict[str, str]
+    """Role -> path. A single file has the role "model"; pairs are "prototxt" and "caffemodel", "cfg" and
+    "weights", "symbol" and "params"; TensorFlow's checkpoints are "meta", "index" and "data"."""
+    inputs: List[str]
+    """Names, as the format has them; empty where the file's own inputs are meant."""
+    shapes: List[List[int]]
+    """Of the inputs, batch included, their axes in the order of the format; empty as `inputs`."""
+    outputs: List[str]
+    """Names; empty where the file's own outputs are meant."""
 
 
 class Job(NamedTuple):
@@ -24,7 +40,7 @@ class Job(NamedTuple):
     contract: int
     chip: str
     toolkit_version: str
-    model: str
+    source: Source
     config: Dict[str, Any]
     """Keyword arguments of the toolkit's `config`, target_platform included."""
     quantize: bool
@@ -108,6 +124,9 @@ class Result(NamedTuple):
     artifact: Optional[Artifact]
     simulated: List[str]
     """One .npy per model output, shape (images, *output shape); empty when nothing was simulated."""
+    reference: List[str]
+    """One .npy per model output, shape (images, *output shape): what the source's own framework computes from
+    the same inputs in floats; empty where the host can tell (ONNX), or nobody."""
     documents: List[str]
     """Further files for the user, in out/: error analysis, hybrid configuration."""
     retries: List[Dict[str, Any]]
@@ -146,7 +165,7 @@ def to_json(value: Any) -> Any:
 
 def write_job(path: str, job: Job) -> None:
     """Write job.json."""
-    write_json(path, job._asdict())
+    write_json(path, to_json(job))
 
 
 def read_job(path: str) -> Job:
@@ -155,7 +174,7 @@ def read_job(path: str) -> Job:
     if not isinstance(data, dict) or data.get("contract") != CONTRACT:
         raise ValueError("%s is not a job of contract %d" % (path, CONTRACT))
     job: Job = _record(Job, data)
-    return job
+    return job._replace(source=_record(Source, data["source"]))
 
 
 def write_result(path: str, result: Result) -> None:

@@ -162,6 +162,7 @@ def run(toolkit: Toolkit, context: Any, job_dir: str, aslr_off: bool) -> None:
     result = Result(
         artifact=artifact,
         simulated=report.get("simulated", []) if artifact else [],
+        reference=report.get("reference", []) if artifact else [],
         documents=report.get("documents", []) if artifact else [],
         retries=retries,
         warnings=(report.get("warnings", []) + toolkit.warnings(watch.text)) if artifact else [],

@@ -38,6 +38,6 @@ def write_lock(images: Path, toolkit: str, brought: Path, archive: str = NOWHERE
     """Make images/<toolkit>/wheels.lock name this wheel for every version and Python, and this archive."""
     named = {"file": brought.name, "md5": hashlib.md5(brought.read_bytes()).hexdigest()}
     known = chips.toolkit(toolkit)
-    wheels = dict.fromkeys(known.pythons, named)
+    wheels = dict.fromkeys(chips.pythons(known), named)
     lock = {version: {"archive": archive, "md5": md5, "wheels": wheels} for version in known.versions}
     (images / wheel.LOCK).write_text(json.dumps(lock))

@@ -18,6 +18,7 @@ from rknn.api.rknn_compiler import RKNNCompiler
 from shared import heap
 from shared.contract import Job
 from toolkit2.analysis import analyse
+from toolkit2.loaders import LOADERS
 
 TELLS_ALL = 3
 """The compiler's level of talk that includes its table of operators. `RKNN(verbose=True)` sets it too, but
@@ -45,7 +46,7 @@ def convert(job: Job, directory: str, enter: Callable[[str], None], save: Callab
     try:
         enter("load")
         _check("config", rknn.config(**job.config))
-        _check("load_onnx", rknn.load_onnx(model=job.model))
+        _check(f"load_{job.source.format}", LOADERS[job.source.format](rknn, job.source))
         enter("quantize" if job.quantize else "build")
         try:
             _check("build", rknn.build(do_quantization=job.quantize, dataset=job.dataset))

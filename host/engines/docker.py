@@ -19,6 +19,7 @@ from host.engines import dockerfile, pytorch, recipe
 from host.engines.dockerfile import FOREIGN, first_line
 from host.engines.protocol import Limits, Running, Say
 from host.plan import Environment
+from shared import chips
 from shared.chips import Toolkit
 from shared.contract import CONTRACT
 from shared.faults import Fault
@@ -63,7 +64,7 @@ class DockerEngine:
 
     def default_python(self, toolkit: Toolkit) -> str:
         """The toolkit's own default: an image can have any."""
-        return toolkit.pythons[0]
+        return chips.pythons(toolkit)[0]
 
     @_reached()
     def ready(self, environment: Environment) -> bool:

@@ -34,10 +34,10 @@ class LocalEngine:
 
     def default_python(self, toolkit: Toolkit) -> str:
         """The first Python of the toolkit's list that this machine has."""
-        for version in toolkit.pythons:
+        for version in chips.pythons(toolkit):
             if find_python(version):
                 return version
-        return toolkit.pythons[0]
+        return chips.pythons(toolkit)[0]
 
     def ready(self, environment: Environment) -> bool:
         """Whether the virtual environment is complete: its manifest is written last."""
@@ -69,7 +69,7 @@ class LocalEngine:
             message, tail = f"could not install {environment.tag}", recipe.tail(log)
             if python:
                 raise Fault("environment-build", message, log=str(log), log_tail=tail)
-            pythons = " or ".join(chips.toolkit(environment.toolkit).pythons)
+            pythons = " or ".join(chips.pythons(chips.kit(environment.toolkit), environment.variant))
             hint = f"Install Python {pythons}, or use --engine docker."
             raise Fault("python-missing", f"{message}: no Python {environment.python}", hint, str(log), tail)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from images.legacy import install
 from images.relock import Request
+from shared import chips
 from shared.chips import Toolkit
 
 LAST_PACKAGES = ("--exclude-newer", "2023-06-30")
@@ -17,7 +18,7 @@ def requests(toolkit: Toolkit) -> Iterator[Request]:
     common = (install.HERE / "requirements.in").read_text()
     frameworks = (install.HERE / "frameworks.in").read_text()
     for version in toolkit.versions:
-        for python in toolkit.pythons:
+        for python in chips.pythons(toolkit):
             full = install.toolkit_lock(version, python)
             as_there = (*LAST_PACKAGES, "--constraints", str(full))
             slim = install.toolkit_lock(version, python, "slim")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from images.relock import Request
 from images.toolkit2 import install
+from shared import chips
 from shared.chips import Toolkit
 
 
@@ -12,7 +13,7 @@ def requests(toolkit: Toolkit) -> Iterator[Request]:
     common = (install.HERE / "requirements.in").read_text()
     built = ("--only-binary", ":all:")
     excludes = ("--excludes", str(install.HERE / "excludes.txt"))
-    for python in toolkit.pythons:
+    for python in chips.pythons(toolkit):
         for version in toolkit.versions:
             wanted = f"{common}\n{toolkit.package}=={version}"
             yield Request(install.toolkit_lock(version, python), python, wanted, (*built, *excludes))

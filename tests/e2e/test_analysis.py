@@ -12,7 +12,7 @@ from host.engines.protocol import Limits
 from host.plan import environment_of
 from host.sources import onnx_model
 from shared import chips, contract
-from shared.contract import Job, Result
+from shared.contract import Job, Result, Source
 from tests import models
 
 TOOLKIT = chips.toolkit("toolkit2")
@@ -26,7 +26,7 @@ def job(quantize: bool, analysis: bool) -> Job:
         contract=contract.CONTRACT,
         chip="rk3588",
         toolkit_version=TOOLKIT.versions[0],
-        model="in/model.onnx",
+        source=Source("onnx", {"model": "in/model.onnx"}, [], [], []),
         config={"target_platform": "rk3588", "mean_values": [[0] * 3], "std_values": [[255] * 3]},
         quantize=quantize,
         dataset=f"in/{staging.LIST}" if quantize else None,

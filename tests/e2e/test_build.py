@@ -90,7 +90,7 @@ def test_source_of_pytorch_where_there_is_no_choice(rkforge: Command, toolkit: s
 def test_missing_python_is_said_with_those_that_would_do(
     name: str, tmp_path: Path, command_environment: dict[str, str]
 ) -> None:
-    wanted = chips.toolkit(name).pythons
+    wanted = chips.pythons(chips.toolkit(name))
     root = (
         checkout.copy(tmp_path / "checkout", name, double.build_wheel(tmp_path)) if name in TOOLKITS else ROOT
     )

@@ -25,10 +25,10 @@ TOOLKIT = chips.toolkit("legacy")
 ARTIFACT = TOOLKIT.artifact
 CHIPS = [chip for chip in chips.chips().values() if chip.toolkit == TOOLKIT]
 NAMES = [name for chip in CHIPS for name in (chip.name, *chip.aliases)]
-IMAGE = Environment("legacy", TOOLKIT.versions[0], TOOLKIT.pythons[0], "full").image
+IMAGE = Environment("legacy", TOOLKIT.versions[0], chips.pythons(TOOLKIT)[0], "full").image
 FILES = {ARTIFACT, "rknn_source.yaml", "report.json", "log.txt", "model.decode.json"}
 ANALYSIS = {"analysis.entire.txt", "analysis.individual.txt"}
-OLDEST = ("--engine", "local", "--python", TOOLKIT.pythons[-1])
+OLDEST = ("--engine", "local", "--python", chips.pythons(TOOLKIT)[-1])
 BOTH = [
     pytest.param(("--engine", "docker"), marks=pytest.mark.docker, id="docker"),
     pytest.param(OLDEST, id="local"),

@@ -15,10 +15,10 @@ from tests.conftest import ROOT
 from tests.images.sealed import Image
 
 DEFAULTS = [
-    Environment(toolkit.name, toolkit.versions[0], toolkit.pythons[0], variant)
+    Environment(toolkit.name, toolkit.versions[0], chips.pythons(toolkit)[0], variant)
     for toolkit in chips.toolkits().values()
     for variant in toolkit.variants
-    if toolkit.formats[variant]
+    if toolkit.variants[variant].formats
 ]
 
 
@@ -68,7 +68,7 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def dependencies() -> Image:
     """Everything of the legacy environment but the vendor's wheel."""
     toolkit = chips.toolkit("legacy")
-    environment = Environment("legacy", toolkit.versions[0], toolkit.pythons[0], "full")
+    environment = Environment("legacy", toolkit.versions[0], chips.pythons(toolkit)[0], "full")
     name = "rkforge/legacy-dependencies"
     status, log = docker_build(environment, name, ROOT, "--target", "dependencies")
     assert status == 0, log[-2000:]

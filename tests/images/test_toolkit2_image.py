@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from shared import contract
-from shared.contract import CONTRACT, Job, Result
+from shared.contract import CONTRACT, Job, Result, Source
 from tests.images.conftest import DEFAULTS
 from tests.images.sealed import Image
 
@@ -94,7 +94,7 @@ def convert(
         contract=CONTRACT,
         chip="rk3588",
         toolkit_version=image.environment.version,
-        model="in/model.onnx",
+        source=Source("onnx", {"model": "in/model.onnx"}, [], [], []),
         config={"target_platform": "rk3588", "mean_values": [[0] * 3], "std_values": [[255] * 3]},
         quantize=False,
         dataset=None,

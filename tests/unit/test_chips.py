@@ -35,7 +35,7 @@ def test_chip_has_a_say_on_every_dtype(chip: chips.Chip) -> None:
 
 @pytest.mark.parametrize("toolkit", TOOLKITS, ids=lambda toolkit: str(toolkit.name))
 def test_toolkit_is_described_in_full(toolkit: chips.Toolkit) -> None:
-    assert toolkit.versions and toolkit.pythons and toolkit.variants and toolkit.algorithms
+    assert toolkit.versions and chips.pythons(toolkit) and toolkit.variants and toolkit.algorithms
     assert set(toolkit.config_keys) == set(toolkit.versions)
     names = [name for dtype in toolkit.dtypes.values() for name in (dtype.name, *dtype.aliases)]
     assert len(names) == len(set(names))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from host import plan
 from host.engines import dockerfile, recipe
 from host.plan import Environment
 from images import wheel
@@ -17,7 +18,7 @@ ENVIRONMENTS = [
     Environment(toolkit.name, version, python, variant)
     for toolkit in chips.toolkits().values()
     for version in toolkit.versions
-    for python in toolkit.pythons
+    for python in chips.pythons(toolkit)
     for variant in toolkit.variants
 ]
 
@@ -32,7 +33,7 @@ def services(**variables: str) -> dict[str, Any]:
 
 def service(environment: Environment) -> dict[str, Any]:
     """The service of an environment, with the variables that select its version and Python."""
-    default = chips.toolkit(environment.toolkit).variants[0]
+    default = chips.default_variant(chips.kit(environment.toolkit))
     suffix = "" if environment.variant == default else f"-{environment.variant}"
     minor = environment.python.removeprefix("3.")
     found: dict[str, Any] = services(
@@ -59,7 +60,7 @@ def test_service_builds_the_same_image(environment: Environment) -> None:
 
 def test_defaults_are_the_tables() -> None:
     for toolkit in chips.toolkits().values():
-        default = Environment(toolkit.name, toolkit.versions[0], toolkit.pythons[0], toolkit.variants[0])
+        default = plan.environment_of(toolkit, lambda known: chips.pythons(known)[0])
         assert services()[toolkit.name]["image"] == default.image
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from shared import contract
-from shared.contract import Artifact, Event, Job, Operator, Placement, Result
+from shared.contract import Artifact, Event, Job, Operator, Placement, Result, Source
 
 JOB = Job(
     contract=contract.CONTRACT,
     chip="rk3588",
     toolkit_version="2.5.0",
-    model="in/model.onnx",
+    source=Source("onnx", {"model": "in/model.onnx"}, [], [], []),
     config={"target_platform": "rk3588", "mean_values": [[0.5, 1e-9, 255.0]], "custom_string": "größe"},
     quantize=True,
     dataset="in/calibration.txt",
@@ -32,6 +32,7 @@ PLACEMENT = Placement(
 RESULT = Result(
     ARTIFACT,
     ["simulated.0.npy"],
+    ["reference.0.npy"],
     ["layers.txt"],
     [],
     ["a warning"],

@@ -27,7 +27,7 @@ from host.results import card
 from host.settings import Settings
 from host.sources.interface import static_shape
 from host.sources.opset import opset_of
-from shared import contract
+from shared import chips, contract
 from shared.chips import Toolkit
 from shared.contract import Artifact, Job, Result
 from shared.faults import Fault
@@ -59,7 +59,7 @@ class Paper:
         """Chip -> opset and IR version of the model it got, and the kinds of its calibration files."""
 
     def default_python(self, toolkit: Toolkit) -> str:
-        return toolkit.pythons[0]
+        return chips.pythons(toolkit)[0]
 
     def ready(self, _: Environment) -> bool:
         return True
@@ -77,7 +77,7 @@ class Paper:
         jobs = []
         for folder in (batch / name for name in names):
             job = contract.read_job(str(folder / "job.json"))
-            model = onnx.load(folder / job.model)
+            model = onnx.load(folder / job.source.files["model"])
             kinds = {path.suffix for path in (folder / "in" / "calibration").iterdir()}
             self.seen[job.chip] = (opset_of(model), model.ir_version, kinds)
             self._write(job, folder)
@@ -93,7 +93,7 @@ class Paper:
         data = f"no RKNN model, for {job.chip}\n".encode()
         (folder / "out" / job.artifact).write_bytes(data)
         found = Artifact(job.artifact, len(data), hashlib.sha256(data).hexdigest(), None, 0, None, None)
-        result = Result(found, [], [], [], [], {"python": "3"}, 1 << 20, {"total": 1.0}, None)
+        result = Result(found, [], [], [], [], [], {"python": "3"}, 1 << 20, {"total": 1.0}, None)
         contract.write_result(str(folder / "result.json"), result)
 
 
@@ -174,9 +174,9 @@ def test_dataset_as_people_have_it_is_harmless_to_every_toolkit(settings: Settin
 
 def test_model_that_one_toolkit_refuses_leaves_the_other_its_result(settings: Settings, place: Path) -> None:
     model = models.save(models.operator("Softplus"), place / "soft.onnx")
-    for chips in ((NEW, LEGACY), (LEGACY, NEW)):
+    for names in ((NEW, LEGACY), (LEGACY, NEW)):
         outcomes = {
-            each.plan.chip: each for each in convert(changed_settings(settings, chips=chips, model=model))
+            each.plan.chip: each for each in convert(changed_settings(settings, chips=names, model=model))
         }
         fault = outcomes[LEGACY].fault
         assert fault is not None and fault.code == "model-op" and "Softplus" in fault.message
@@ -377,7 +377,7 @@ class Graphs:
         self.config: dict[str, dict[str, Any]] = {}
 
     def __call__(self, job: Job, folder: Path) -> None:
-        graph = onnx.load(folder / job.model).graph
+        graph = onnx.load(folder / job.source.files["model"]).graph
         self.operators[job.chip] = [node.op_type for node in graph.node]
         self.outputs[job.chip] = [static_shape(value) for value in graph.output]
         files = (path for path in (folder / "in").rglob("*") if path.is_file())

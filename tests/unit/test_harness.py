@@ -42,7 +42,10 @@ def place(folder: Path, behaviour: str) -> Path:
     return directory
 
 
-@pytest.fixture(scope="module", params=["", *chips.toolkit("legacy").pythons], ids=lambda old: old or "own")
+LEGACY = chips.toolkit("legacy")
+
+
+@pytest.fixture(scope="module", params=["", *chips.pythons(LEGACY)], ids=lambda old: old or "own")
 def directories(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Mapping[str, Path]:

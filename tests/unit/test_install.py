@@ -20,7 +20,7 @@ ENVIRONMENTS = [
     Environment(toolkit.name, version, python, variant)
     for toolkit in chips.toolkits().values()
     for version in toolkit.versions
-    for python in toolkit.pythons
+    for python in chips.pythons(toolkit)
     for variant in toolkit.variants
 ]
 IDS = [environment.image for environment in ENVIRONMENTS]

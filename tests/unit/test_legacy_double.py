@@ -72,7 +72,7 @@ print(json.dumps(answers))
 """
 
 
-@pytest.fixture(scope="module", params=TOOLKIT.pythons)
+@pytest.fixture(scope="module", params=chips.pythons(TOOLKIT))
 def answers(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,

@@ -16,7 +16,7 @@ from onnx import ModelProto
 from PIL import Image
 
 from shared import chips, contract
-from shared.contract import Job, Result
+from shared.contract import Job, Result, Source
 from tests import models
 from tests.conftest import ROOT
 from tests.double import VERSION, environment
@@ -97,7 +97,7 @@ def place(folder: Path, name: str, case: Case) -> Path:
         contract=contract.CONTRACT,
         chip=case.chip,
         toolkit_version=TOOLKIT.versions[0],
-        model="in/model.onnx",
+        source=Source("onnx", {"model": "in/model.onnx"}, [], [], []),
         config={"target_platform": case.chip, **SETTINGS, **dtype.config, **config},
         quantize=dtype.quantize,
         dataset="in/list.txt" if dtype.quantize else None,
@@ -142,7 +142,7 @@ class Ran(NamedTuple):
         return (self.directories[name] / "log.txt").read_text()
 
 
-@pytest.fixture(scope="module", params=TOOLKIT.pythons)
+@pytest.fixture(scope="module", params=chips.pythons(TOOLKIT))
 def ran(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
@@ -354,7 +354,7 @@ def test_skipped_calibration_files_are_told(ran: Ran) -> None:
 @pytest.mark.parametrize("missing", environment.FRAMEWORKS)
 def test_missing_framework_is_named(tmp_path: Path, missing: str) -> None:
     rest = [name for name in environment.FRAMEWORKS if name != missing]
-    python = environment.make(tmp_path, TOOLKIT.pythons[0], rest)
+    python = environment.make(tmp_path, chips.pythons(TOOLKIT)[0], rest)
     directory = place(tmp_path, "job", Case())
     subprocess.run(command(python, directory), cwd=ROOT, check=True, timeout=120)
     fault = contract.read_result(str(directory / "result.json")).fault

@@ -15,7 +15,7 @@ MODEL = Path("models/yolo.onnx")
 
 
 def plans(*names: str, **options: Any) -> list[Plan]:
-    return plan.make(Settings(chips=names, model=MODEL, **options), lambda toolkit: toolkit.pythons[0])
+    return plan.make(Settings(chips=names, model=MODEL, **options), lambda toolkit: chips.pythons(toolkit)[0])
 
 
 def only(chip: str, **options: Any) -> Plan:

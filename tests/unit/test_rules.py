@@ -160,7 +160,7 @@ def test_vendors_code_is_imported_in_one_module_only() -> None:
 
 def test_what_environments_run_is_python_3_6() -> None:
     vermin = Path(sys.executable).with_name("vermin")
-    drivers = [toolkit.name for toolkit in chips.toolkits().values() if "3.6" in toolkit.pythons]
+    drivers = [toolkit.name for toolkit in chips.toolkits().values() if "3.6" in chips.pythons(toolkit)]
     old = [*files("shared", *drivers), *RECIPES]
     command = [str(vermin), "--quiet", "--target=3.6-", "--violations", *map(str, old)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -205,7 +205,7 @@ def test_toolkit_has_all_that_belongs_to_one(toolkit: chips.Toolkit) -> None:
     wanted += [
         lock
         for version in toolkit.versions
-        for python in toolkit.pythons
+        for python in chips.pythons(toolkit)
         for variant in toolkit.variants
         for lock in recipe.of(toolkit.name).locks(version, python, variant)
     ]
@@ -218,7 +218,7 @@ def test_environments_of_a_toolkit_differ(toolkit: chips.Toolkit) -> None:
     tags = [
         Environment(toolkit.name, version, python, variant).tag
         for version in toolkit.versions
-        for python in toolkit.pythons
+        for python in chips.pythons(toolkit)
         for variant in toolkit.variants
     ]
     assert len(set(tags)) == len(tags)
