@@ -12,7 +12,8 @@ from host.models import Model
 from host.results.decode import Image, Input
 from host.settings import Settings
 from host.sources import metadata, onnx_model
-from host.sources.onnx_model import OnnxSource, TensorSpec
+from host.sources.onnx_model import OnnxSource
+from host.sources.source import TensorSpec
 from shared.chips import Toolkit
 from shared.faults import Fault
 

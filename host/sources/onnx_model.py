@@ -17,20 +17,12 @@ from host.sources.operators import refuse_custom_operators
 from host.sources.opset import lower_opset, opset_of
 from host.sources.recognise import not_onnx, refuse_other_formats, require_file
 from host.sources.shapes import fix_shapes
+from host.sources.source import TensorSpec
 from host.sources.weights import refuse_broken_weights
 from shared.chips import Toolkit
 from shared.faults import Fault
 
 _MAX_BYTES = 2**31 - 1  # protobuf's limit for one message
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """An input or output: its static shape and numpy dtype name."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
 
 
 @dataclass(frozen=True)

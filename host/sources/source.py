@@ -37,6 +37,18 @@ class Port:
 
 
 @dataclass(frozen=True)
+class TensorSpec:
+    """An input or output that nothing is open of: its static shape and numpy dtype name."""
+
+    name: str
+    shape: tuple[int, ...]
+    """In the format's order of axes, batch included."""
+    dtype: str
+    channels_last: bool = False
+    """Whether an image input has its channels last."""
+
+
+@dataclass(frozen=True)
 class Interface:
     """What a file tells about a model without running it."""
 
