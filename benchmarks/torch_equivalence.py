@@ -22,6 +22,7 @@ import numpy
 from host import jobs, models, paths, plan, running, staging
 from host.settings import Settings
 from images import installer
+from images.pytorch import sources
 from images.toolkit2 import install
 from shared import chips, contract
 from shared.contract import Result
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--algorithms", nargs="+", default=["normal"], choices=TOOLKIT.algorithms)
     parser.add_argument("--toolkit-version", default=TOOLKIT.versions[0], choices=TOOLKIT.versions)
     parser.add_argument("--python", default=f"{sys.version_info[0]}.{sys.version_info[1]}")
-    parser.add_argument("--torch-source", default="cpu-index", choices=list(install.TORCH_SOURCES))
+    parser.add_argument("--torch-source", default="cpu-index", choices=list(sources.SOURCES))
     options = parser.parse_args(arguments)
     cases = [
         Case(model, chip, dtype, algorithm)
@@ -83,10 +84,10 @@ def main(arguments: Sequence[str]) -> int:
         for chip, dtype in WAYS
         for algorithm in (options.algorithms if dtype == "int8" else ["normal"])
     ]
-    sources = (("full", options.torch_source), ("full", "pypi"), ("slim", "pypi"))
+    wanted = (("full", options.torch_source), ("full", "pypi"), ("slim", "pypi"))
     found = [
         run(environment(options.toolkit_version, options.python, variant, source), cases, options)
-        for variant, source in sources
+        for variant, source in wanted
     ]
     rows = [compare(case, *outcomes) for case, *outcomes in zip(cases, *found, strict=True)]
     print("| model | conversions | fuse rules off | torch 2.4.0 | slim |")

@@ -71,8 +71,8 @@ class Recipe(NamedTuple):
     """Variant -> globs under site-packages: what neither a conversion nor the simulator loads."""
     sources: Callable[[str, str], List[str]] = no_choice
     """(Python, variant) -> where PyTorch can come from, preferred first."""
-    torch_index: str = ""
-    """The package index that the source `cpu-index` needs."""
+    beside: Tuple[Path, ...] = ()
+    """Further folders of images/ that it takes locks from."""
     finish: Callable[[Path, str], None] = nothing
     """Called with site-packages and the variant when all is installed."""
     compiles: bool = False

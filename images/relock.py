@@ -1,14 +1,15 @@
 """Write the locks again from the .in files: `python -m images.relock [--upgrade]`, with uv installed.
 
 Pins that still fit stay as they are, unless --upgrade is given. A lock that cannot be made (an index may be
-out of reach) stays as it was, and uv says why. images/<toolkit>/relock.py says what a toolkit's locks hold.
+out of reach) stays as it was, and uv says why. images/<toolkit>/relock.py says what a toolkit's locks hold,
+images/pytorch/relock.py what PyTorch's.
 """
 
 import importlib
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shared import chips
 
@@ -42,10 +43,15 @@ def make(request: Request, *options: str) -> bool:
 def main(options: list[str]) -> int:
     """Write every lock that can be made; 1 if one could not."""
     made = [make(Request(HERE / "installer.lock", "3.10", "uv"), *options)]
-    for toolkit in chips.toolkits().values():
-        requests = importlib.import_module(f"images.{toolkit.name}.relock").requests(toolkit)
-        made += [make(request, *options) for request in requests]
+    requests = [*_folder("pytorch").requests()]
+    for kit in chips.kits().values():
+        requests += _folder(kit.name).requests(kit)
+    made += [make(request, *options) for request in requests]
     return 0 if all(made) else 1
+
+
+def _folder(name: str) -> Any:
+    return importlib.import_module(f"images.{name}.relock")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from host.engines import recipe
 from host.plan import Environment
-from images.installer import NO_TORCH, Recipe
+from images.installer import NO_TORCH
+from images.pytorch import sources
 from shared.faults import Fault
 
 INDEX_WAIT_S = 3
@@ -22,8 +23,7 @@ def source(environment: Environment, asked: str = "") -> str:
     A wheel in a folder needs no network and so is preferred; it is put where the build finds it.
     PyTorch's CPU index comes next, the CUDA build from PyPI (thinned) last.
     """
-    chosen = recipe.of(environment.toolkit)
-    able = chosen.sources(environment.python, environment.variant)
+    able = recipe.of(environment.toolkit).sources(environment.python, environment.variant)
     if not able and asked:
         message = f"--torch-source: {environment.toolkit} has PyTorch in its lock"
         raise Fault("bad-option", message, "Leave it out.")
@@ -38,23 +38,23 @@ def source(environment: Environment, asked: str = "") -> str:
         )
     if asked != "wheels" and asked:
         return asked
-    if "wheels" in able and _fetch_wheel(chosen, environment.python):
+    if "wheels" in able and _fetch_wheel(environment.python):
         return "wheels"
     if asked:
-        raise Fault("bad-option", f"no PyTorch wheel for Python {environment.python} in {chosen.wheels}")
-    if "cpu-index" in able and _reachable(chosen.torch_index):
+        raise Fault("bad-option", f"no PyTorch wheel for Python {environment.python} in {sources.WHEELS}")
+    if "cpu-index" in able and _reachable(sources.INDEX):
         return "cpu-index"
     return "pypi"
 
 
-def _fetch_wheel(chosen: Recipe, python: str) -> bool:
+def _fetch_wheel(python: str) -> bool:
     """Whether a PyTorch wheel for this Python lies in the wheels folder, or could be put there."""
     pattern = f"torch-*cp{python.replace('.', '')}*.whl"
-    if any(chosen.wheels.glob(pattern)):
+    if any(sources.WHEELS.glob(pattern)):
         return True
     for folder in _find_links():
         for wheel in folder.glob(pattern):
-            shutil.copy2(wheel, chosen.wheels / wheel.name)
+            shutil.copy2(wheel, sources.WHEELS / wheel.name)
             return True
     return False
 

@@ -36,9 +36,9 @@ def locks_digest(environment: Environment) -> str:
 
 def code_digest(environment: Environment) -> str:
     """SHA-256 over all that an environment is built from, locks and product code included."""
-    images = paths.ROOT / "images"
-    folders = (images / environment.toolkit, paths.ROOT / "shared", paths.ROOT / environment.toolkit)
-    found = [*images.glob("*"), *(path for folder in folders for path in folder.rglob("*"))]
+    made = of(environment.toolkit)
+    folders = (made.folder, *made.beside, paths.ROOT / "shared", paths.ROOT / environment.toolkit)
+    found = [*(paths.ROOT / "images").glob("*"), *(path for folder in folders for path in folder.rglob("*"))]
     kinds = (".py", ".json", ".lock", "")
     return _digest(
         path

@@ -6,30 +6,14 @@
 import shutil
 import sys
 from pathlib import Path
-from typing import List, NamedTuple, Tuple
+from typing import List
 
 from images import installer
 from images.installer import NO_TORCH, Part, Recipe
+from images.pytorch import sources
 
 HERE = Path(__file__).resolve().parent
 LOCKS = HERE / "locks"
-WHEELS = HERE / "wheels"
-TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
-
-
-class TorchSource(NamedTuple):
-    """Where PyTorch comes from: the stem of its lock and the options that make uv look there."""
-
-    lock: str
-    options: Tuple[str, ...] = ()
-
-
-# In the order of preference. A source serves a Python if the lock `torch-<lock>-py<XY>.lock` exists.
-TORCH_SOURCES = {
-    "cpu-index": TorchSource("cpu", ("--default-index", TORCH_INDEX)),
-    "wheels": TorchSource("cpu", ("--no-index", "--find-links", str(WHEELS))),
-    "pypi": TorchSource("pypi"),
-}
 
 # README.md tells how it was seen that neither a conversion nor the simulator loads these.
 THIN = (
@@ -43,27 +27,15 @@ THIN = (
     "onnxruntime/transformers",
     "scipy/**/tests",
     "setuptools/tests",
-    "torch/bin/*[!r]",  # all but torch_shm_manager, which torch looks for at import
-    "torch/include",
-    "torch/lib/libtorch_cuda_linalg.so",
-    "torch/test",
-    "nvidia/*/include",
-    "nvidia/cudnn/lib/libcudnn_*",
+    *sources.THIN,
 )
 # TensorFlow and TFLite models need TensorFlow; the slim variant is for ONNX only.
 THIN_SLIM = ("rknn/base/convertor/tensorflow2onnx",)
 
 
 def torch_sources(python: str, variant: str) -> List[str]:
-    """The TORCH_SOURCES with a lock for this Python ("3.11"), preferred first; for slim NO_TORCH alone."""
-    if variant != "full":
-        return [NO_TORCH]
-    return [name for name in TORCH_SOURCES if torch_lock(name, python).is_file()]
-
-
-def torch_lock(source: str, python: str) -> Path:
-    """The lock that pins PyTorch from this source for this Python."""
-    return LOCKS / ("torch-%s-py%s.lock" % (TORCH_SOURCES[source].lock, python.replace(".", "")))
+    """The sources of PyTorch for this Python ("3.11"), preferred first; for slim NO_TORCH alone."""
+    return [NO_TORCH] if variant == "slim" else sources.names(python)
 
 
 def toolkit_lock(version: str, python: str) -> Path:
@@ -74,9 +46,7 @@ def toolkit_lock(version: str, python: str) -> Path:
 def parts(version: str, python: str, variant: str, torch_source: str) -> List[Part]:
     """The toolkit with its requirements, then PyTorch."""
     toolkit = Part(toolkit_lock(version, python))
-    if variant != "full":
-        return [toolkit]
-    return [toolkit, Part(torch_lock(torch_source, python), TORCH_SOURCES[torch_source].options)]
+    return [toolkit] if variant == "slim" else [toolkit, sources.part(torch_source, python)]
 
 
 def put_stand_in(site: Path, variant: str) -> None:
@@ -90,7 +60,7 @@ RECIPE = Recipe(
     parts=parts,
     thin={"full": THIN, "slim": THIN + THIN_SLIM},
     sources=torch_sources,
-    torch_index=TORCH_INDEX,
+    beside=(sources.HERE,),
     finish=put_stand_in,
 )
 

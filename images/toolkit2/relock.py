@@ -9,16 +9,10 @@ from shared.chips import Toolkit
 
 
 def requests(toolkit: Toolkit) -> Iterator[Request]:
-    """A lock per version and Python, and one per source of PyTorch and Python."""
+    """A lock per version and Python."""
     common = (install.HERE / "requirements.in").read_text()
-    built = ("--only-binary", ":all:")
-    excludes = ("--excludes", str(install.HERE / "excludes.txt"))
+    options = ("--only-binary", ":all:", "--excludes", str(install.HERE / "excludes.txt"))
     for python in chips.pythons(toolkit):
         for version in toolkit.versions:
             wanted = f"{common}\n{toolkit.package}=={version}"
-            yield Request(install.toolkit_lock(version, python), python, wanted, (*built, *excludes))
-        for name in ("cpu-index", "pypi"):
-            source = install.TORCH_SOURCES[name]
-            wanted = (install.HERE / f"torch-{source.lock}.in").read_text()
-            options = (*built, "--no-deps", *source.options)
-            yield Request(install.torch_lock(name, python), python, wanted, options)
+            yield Request(install.toolkit_lock(version, python), python, wanted, options)

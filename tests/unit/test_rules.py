@@ -45,7 +45,7 @@ def files(*folders: str) -> list[Path]:
 HOST = [ROOT / "tasks.py", *files("host", "shared")]
 PRODUCT = [*HOST, *files(*chips.toolkits())]
 RECIPES = [
-    *(ROOT / "images" / name for name in ("installer.py", "wheel.py")),
+    *(ROOT / "images" / name for name in ("installer.py", "wheel.py", "pytorch/sources.py")),
     *sorted((ROOT / "images").glob("*/install.py")),
 ]
 """What of images/ runs in builders, without the rest of the product."""
