@@ -60,3 +60,5 @@ class Interface:
     """Operator -> how often; custom ones by their own name."""
     parameters: int | None
     """How many numbers the weights are; None where the file does not tell."""
+    custom: tuple[str, ...] = ()
+    """Which of the operators are no part of the format's own set."""
