@@ -28,6 +28,15 @@ def tensors(graph: GraphProto) -> Iterator[TensorProto]:
                 yield from tensors(inner)
 
 
+def locations(proto: ModelProto) -> tuple[str, ...]:
+    """Where the model says that its external data lies, relative to it, sorted, each once.
+
+    Raises:
+        Fault: model-invalid (a location outside the folder).
+    """
+    return tuple(sorted({_location(tensor)[1] for tensor in _external_tensors(proto)}))
+
+
 def external_files(proto: ModelProto, folder: Path) -> tuple[Path, ...]:
     """The files beside the model that hold its external weights, sorted, each once.
 
@@ -52,8 +61,8 @@ def _external_tensors(proto: ModelProto) -> Iterator[TensorProto]:
     return (tensor for tensor in tensors(proto.graph) if tensor.data_location == TensorProto.EXTERNAL)
 
 
-def _span(tensor: TensorProto, folder: Path) -> tuple[Path, int, int]:
-    """Path, offset and length (bytes) of one tensor's data, known to exist."""
+def _location(tensor: TensorProto) -> tuple[dict[str, str], str]:
+    """A tensor's data entries, and the place of its data, known to be inside the model's folder."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = str(entries.get("location", ""))  # protobuf gives bytes for damaged text
     if not location or PureWindowsPath(location).anchor or ".." in PureWindowsPath(location).parts:
@@ -62,6 +71,12 @@ def _span(tensor: TensorProto, folder: Path) -> tuple[Path, int, int]:
             f"Tensor {tensor.name!r} keeps its data in {location!r}, which is outside the model's folder.",
             "Save the model again with its data file beside it.",
         )
+    return entries, location
+
+
+def _span(tensor: TensorProto, folder: Path) -> tuple[Path, int, int]:
+    """Path, offset and length (bytes) of one tensor's data, known to exist."""
+    entries, location = _location(tensor)
     path = folder / PurePosixPath(location)
     try:
         present = path.stat().st_size if path.is_file() else -1

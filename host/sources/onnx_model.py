@@ -11,11 +11,11 @@ import onnx.inliner
 from onnx import ModelProto, ValueInfoProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
+from host.sources.contents import not_onnx, refuse_other_formats, require_file
 from host.sources.external import external_files, read_external
 from host.sources.interface import graph_inputs, refuse_interface, static_shape
 from host.sources.operators import refuse_custom_operators
 from host.sources.opset import lower_opset, opset_of
-from host.sources.recognise import not_onnx, refuse_other_formats, require_file
 from host.sources.shapes import fix_shapes
 from host.sources.source import TensorSpec
 from host.sources.weights import refuse_broken_weights

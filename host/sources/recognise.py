@@ -1,126 +1,118 @@
-"""What a model file is, by its content: a wrong extension neither stops a good file nor admits a bad one.
+"""From what a user names to one model: a file, several files, a folder or a zip.
 
-Imports no model library: what is not ONNX is told so in milliseconds.
+Imports no model library and unpacks nothing: an answer takes milliseconds.
 """
 
-import re
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
+from host.sources import archives
+from host.sources.checkpoints import refuse_weights_alone
+from host.sources.contents import Content, Part, identify, is_archive, refusal, require_file
+from host.sources.entries import Entry, in_folder, on_disk, worth_a_look
+from host.sources.grouping import ROLES, Found, is_main, model
+from host.sources.parts import SAVED_MODEL, in_saved_model
+from host.sources.source import Source
 from shared.faults import Fault
 
-# bytes at an offset that belong to one format only
-_MAGIC: tuple[tuple[int, bytes, str], ...] = (
-    (4, b"TFL3", "TensorFlow Lite"),
-    (4, b"ORTM", "ONNX Runtime (.ort)"),
-    (0, b"\x89HDF\r\n\x1a\n", "Keras HDF5"),
-    (0, b"RKNN", "Rockchip .rknn"),
-    (0, b"GGUF", "GGUF"),
-    (0, b"7767517\n", "ncnn"),
-    (0, b"\x1f\x8b", "gzip archive"),
-    (0, b"\x80\x02", "PyTorch checkpoint (pickle)"),
-    (0, b"\x80\x04", "Python pickle"),
-    (8, b'{"', "safetensors"),
-)
 
-# text that a model path often holds by mistake; a regular expression on the first kilobyte
-_TEXT: tuple[tuple[bytes, str, str], ...] = (
-    (rb"^version https://git-lfs", "a Git LFS pointer", "Fetch the model itself with `git lfs pull`."),
-    (rb"(?i)^\s*<(!doctype html|html)", "an HTML page", "Download the model again: the server sent a page."),
-    (rb"^\s*<\?xml", "an XML file", ""),
-    (rb"^\s*[{\[]\s*[\"{]", "a JSON file", ""),
-)
+def recognise(paths: Sequence[Path]) -> Source:
+    """The model that the paths stand for, with the companions that lie beside them.
 
-_TEXT_MODELS: tuple[tuple[bytes, str], ...] = (
-    (rb"(?m)^\s*\[(net|network)\]", "Darknet"),
-    (rb"(?m)^\s*(layers?|input_param)\s*\{", "Caffe"),
-)
-
-# formats whose bytes carry no magic: only the name tells, once the content is known not to be ONNX
-_EXTENSIONS = {
-    ".caffemodel": "Caffe",
-    ".prototxt": "Caffe",
-    ".cfg": "Darknet",
-    ".weights": "Darknet",
-    ".tflite": "TensorFlow Lite",
-    ".pb": "TensorFlow",
-    ".h5": "Keras HDF5",
-    ".keras": "Keras",
-    ".pt": "PyTorch",
-    ".pth": "PyTorch",
-    ".torchscript": "TorchScript",
-    ".mlmodel": "Core ML",
-    ".engine": "TensorRT",
-    ".safetensors": "safetensors",
-}
-
-_LATER = ("TensorFlow", "Keras", "PyTorch", "TorchScript", "Caffe", "Darknet")
-
-
-def require_file(path: Path) -> None:
-    """Refuse a path that holds no bytes to read.
+    Args:
+        paths: files of one model, a folder or a zip that holds one, or the prefix of a TensorFlow checkpoint.
 
     Raises:
-        Fault: model-missing, model-invalid (a folder, an empty file) or model-format (a SavedModel folder).
+        Fault: model-missing, model-invalid, model-format, model-data-missing (a companion), bad-option where
+            they hold several models.
     """
-    if path.is_dir():
-        if (path / "saved_model.pb").exists():
-            raise _other_format(path, "TensorFlow SavedModel")
-        raise Fault("model-invalid", f"{path} is a folder.", "Name the model file in it.")
-    if not path.is_file():
-        raise Fault("model-missing", f"There is no model file {path}.")
-    if path.stat().st_size == 0:
-        raise Fault("model-invalid", f"{path} is empty.")
+    paths = list(dict.fromkeys(map(_whole_name, paths)))
+    for path in paths:
+        if not path.is_dir():
+            require_file(path)
+    if len(paths) != 1:
+        source = _files(paths)
+    elif paths[0].is_dir():
+        source = _folder(paths[0])
+    else:
+        source = _file(paths[0])
+    if source.format == "pytorch" and source.archive is None:
+        refuse_weights_alone(source.files["model"])
+    return source
 
 
-def refuse_other_formats(path: Path) -> None:
-    """Refuse a file whose first bytes show that it is something other than ONNX.
-
-    Raises:
-        Fault: model-format for another model format, model-invalid for a page, a pointer or other text.
-    """
-    with path.open("rb") as file:
-        head = file.read(1024)
-    for offset, magic, name in _MAGIC:
-        if head[offset : offset + len(magic)] == magic:
-            raise _other_format(path, name)
-    if head.startswith(b"PK\x03\x04"):
-        raise _other_format(path, _zip_format(path))
-    for pattern, what, hint in _TEXT:
-        if re.search(pattern, head):
-            raise Fault("model-invalid", f"{path} is {what}, not a model.", hint)
-    for pattern, name in _TEXT_MODELS:
-        if re.search(pattern, head):
-            raise _other_format(path, name)
+def _whole_name(path: Path) -> Path:
+    """The index of a TensorFlow checkpoint that is called by the prefix of its files; else the path."""
+    index = path.with_name(f"{path.name}.index") if path.name else path
+    return index if not path.exists() and index.is_file() else path
 
 
-def not_onnx(path: Path, cause: str) -> Fault:
-    """The fault for content that is no ONNX: by its extension another format, else a damaged file."""
-    suffix = path.with_suffix("").suffix if path.suffix == ".txt" else path.suffix
-    name = _EXTENSIONS.get(suffix.lower())
-    if name:
-        return _other_format(path, name)
-    return Fault("model-invalid", f"{path} does not read as an ONNX model: {cause}.")
+def _file(path: Path) -> Source:
+    content = identify(on_disk(path))
+    if is_archive(content):
+        return _archive(path)
+    if not isinstance(content, Part):
+        raise refusal(path, content)
+    found = Found(path, content)
+    return model([found], _beside(found), path.parent)
 
 
-def _zip_format(path: Path) -> str:
-    try:
-        names = zipfile.ZipFile(path).namelist()
-    except (zipfile.BadZipFile, OSError):
-        return "damaged zip archive"
-    inner = {name.rsplit("/", 1)[-1] for name in names}
-    if "constants.pkl" in inner:
-        return "TorchScript"
-    if "data.pkl" in inner:
-        return "PyTorch checkpoint"
-    return "Keras" if "model.weights.h5" in inner else "zip archive"
+def _files(paths: Sequence[Path]) -> Source:
+    """The model of which several files were named; what nothing tells of may be an ONNX model's data."""
+    contents: dict[Path, Content | None] = {}
+    for path in paths:
+        if path.is_dir():
+            raise Fault("bad-option", f"{path} is a folder, named with other paths.", "Name it alone.")
+        contents[path] = identify(on_disk(path))
+    parts = _parts(contents)
+    homes = {found.path.parent for found in parts if found.part.format == "onnx"}
+    for path, content in contents.items():
+        if not isinstance(content, Part) and (content is not None or path.parent not in homes):
+            raise refusal(path, content)
+    if not parts:
+        raise Fault("model-missing", "No model is named.", "Name it with --model.")
+    return model(parts, [each for found in parts for each in _beside(found)], paths[0].parent)
 
 
-def _other_format(path: Path, name: str) -> Fault:
-    if name.startswith(_LATER):
-        return Fault(
-            "model-format",
-            f"{path} is a {name} file; this version reads ONNX only.",
-            f"Export the model to ONNX; {name} files come in a later version.",
-        )
-    return Fault("model-format", f"{path} is a {name} file, not ONNX.")
+def _folder(folder: Path) -> Source:
+    if (folder / SAVED_MODEL).is_file():
+        return _file(folder / SAVED_MODEL)
+    return _among(in_folder(folder), folder)
+
+
+def _archive(path: Path) -> Source:
+    with archives.opened(path) as entries:
+        source = _among([entry for entry in entries if worth_a_look(entry.path.name)], path)
+    return Source(source.format, source.files, path)
+
+
+def _among(entries: Sequence[Entry], place: Path) -> Source:
+    """The one model that a folder or an archive holds."""
+    contents = {entry.path: identify(entry) for entry in entries if entry.size}
+    parts = _parts(contents)
+    homes = [found.path.parent for found in parts if found.part.role == "folder"]
+    parts = [found for found in parts if found.part.role == "folder" or not _inside(found.path, homes)]
+    if not parts:
+        known = [(path, content) for path, content in contents.items() if content is not None]
+        if len(known) == 1:
+            raise refusal(*known[0])
+        raise Fault("model-missing", f"There is no model in {place}.", "Name the model's own files.")
+    return model([found for found in parts if is_main(found.part)] or parts[:1], parts, place)
+
+
+def _parts(contents: dict[Path, Content | None]) -> list[Found]:
+    return [Found(path, content) for path, content in contents.items() if isinstance(content, Part)]
+
+
+def _inside(path: Path, homes: Sequence[Path]) -> bool:
+    """Whether a file belongs to a SavedModel in one of the folders: its variables look like a checkpoint."""
+    return any(path.is_relative_to(home) and in_saved_model(path.relative_to(home)) for home in homes)
+
+
+def _beside(found: Found) -> list[Found]:
+    """A file and those in its folder that may be its companions."""
+    if found.part.format not in ROLES:
+        return [found]
+    entries = in_folder(found.path.parent, deepest=0)
+    parts = _parts({entry.path: identify(entry) for entry in entries if entry.size})
+    return [found, *(each for each in parts if each.path != found.path)]

@@ -11,7 +11,8 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_tensor_value_info
 
-from host.sources.fingerprint import raw_fingerprint
+from host.sources.fingerprint import fingerprint, raw_fingerprint
+from host.sources.source import Source
 from shared.faults import Fault
 
 
@@ -61,3 +62,26 @@ def test_missing_and_empty(tmp_path: Path) -> None:
     for name in ("none.onnx", "empty.onnx"):
         with pytest.raises(Fault, match=name):
             raw_fingerprint(tmp_path / name)
+
+
+def test_pairs_and_folders_count_whole_wherever_they_lie(tmp_path: Path) -> None:
+    marks = set()
+    for place, flipped in (("a", False), ("b", False), ("c", True)):
+        folder = tmp_path / place
+        (folder / "variables").mkdir(parents=True)
+        files = {role: folder / f"net.{role}" for role in ("cfg", "weights")}
+        files["cfg"].write_text("[net]\n")
+        files["weights"].write_bytes(b"1" if flipped else b"0")
+        (folder / "saved_model.pb").write_bytes(b"graph")
+        (folder / "variables" / "v").write_bytes(b"1" if flipped else b"0")
+        (folder / "other.tflite").write_text(place)  # belongs to another export
+        marks.add(fingerprint(Source("darknet", files)))
+        marks.add(fingerprint(Source("savedmodel", {"folder": folder})))
+    assert len(marks) == 4
+
+
+def test_an_archive_is_its_own_sha256(tmp_path: Path) -> None:
+    path = tmp_path / "m.zip"
+    path.write_bytes(b"PK")
+    source = Source("onnx", {"model": Path("m.onnx")}, path)
+    assert fingerprint(source) == hashlib.sha256(b"PK").hexdigest()
