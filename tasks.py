@@ -13,24 +13,33 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from host.console import Screen
+from host.flags import LISTS, given, takes
 from host.settings import SETTINGS
 from shared.faults import Fault
 
 HELP = {setting.name: setting.help for setting in SETTINGS}
+JSON = "print one JSON document on stdout"
 CONVERT_HELP = {
-    **HELP,
+    **{name: text for name, text in HELP.items() if name != "opset"},
     "set": "key=value, any option of the toolkit's config(); repeatable",
     "from": "repeat the conversion that an rknn_source.yaml describes, and compare",
-    "json": "print one JSON document on stdout",
+    "json": JSON,
     "dry-run": "print what would be done, and stop",
 }
 PREPARE_HELP = {
-    **{name: CONVERT_HELP[name] for name in ("chip", "model", "head", "size", "json")},
+    **{name: HELP[name] for name in ("chip", "model", "head", "size", "inputs", "outputs", "input-sizes")},
     "dtype": "what the graph is prepared for; default int8 where the chip has it",
     "output": "a folder, or the .onnx file to write; default out/<model>/<chip>-<dtype>",
+    "json": JSON,
+}
+EXPORT_HELP = {
+    **{name: HELP[name] for name in ("chip", "model", "size", "opset", "inputs", "outputs", "input-sizes")},
+    **{name: HELP[name] for name in ("engine", "memory", "timeout", "trust-pickle")},
+    "output": "a folder, or the .onnx file to write; default out/<model>",
+    "json": JSON,
 }
 ENVIRONMENT_HELP = {
-    "toolkit": "toolkit2 (default)",
+    "toolkit": "toolkit2 (default), or another of `invoke chips`; frameworks for what exports to ONNX",
     "toolkit-version": HELP["toolkit-version"],
     "python": HELP["python"],
     "variant": HELP["variant"],
@@ -42,48 +51,18 @@ ENVIRONMENT_HELP = {
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
-@task(iterable=["set_"], help=CONVERT_HELP)
+@task(iterable=["set_", *LISTS], help=CONVERT_HELP, auto_shortflags=False)
+@takes(CONVERT_HELP)
 def convert(
     context: Context,
-    chip: str | None = None,
-    model: str | None = None,
-    output: str | None = None,
-    dataset: str | None = None,
-    max_images: str | None = None,
-    resize: str | None = None,
-    dtype: str | None = None,
-    head: str | None = None,
-    labels: str | None = None,
-    algorithm: str | None = None,
-    hybrid: str | None = None,
-    size: str | None = None,
-    mean: str | None = None,
-    std: str | None = None,
-    toolkit_version: str | None = None,
-    python: str | None = None,
-    variant: str | None = None,
-    engine: str | None = None,
     set_: list[str] | None = None,
-    timeout: str | None = None,
-    memory: str | None = None,
-    jobs: str | None = None,
-    analysis: bool = False,
-    allow_dead: bool = False,
-    allow_cpu: bool = False,
-    cache: bool = True,
     from_: str | None = None,
     json: bool = False,
     dry_run: bool = False,
+    **flags: Any,
 ) -> None:
-    """Convert an ONNX model to .rknn: invoke convert --chip rk3588 --model model.onnx"""
-    flags = {
-        **{name.replace("_", "-"): value for name, value in locals().items()},
-        "analysis": "true" if analysis else None,
-        "allow-dead": "true" if allow_dead else None,
-        "allow-cpu": "true" if allow_cpu else None,
-        "cache": None if cache else "false",
-    }
-    _run(json, lambda screen: _convert(screen, flags, set_ or [], from_, json, dry_run))
+    """Convert a model to .rknn: invoke convert --chip rk3588 --model model.onnx"""
+    _run(json, lambda screen: _convert(screen, given(flags), set_ or [], from_, json, dry_run))
 
 
 def _convert(
@@ -104,29 +83,45 @@ def _convert(
     return present.run(settings, screen, as_json)
 
 
-@task(help=PREPARE_HELP)
-def prepare(
-    context: Context,
-    chip: str | None = None,
-    model: str | None = None,
-    head: str | None = None,
-    dtype: str | None = None,
-    size: str | None = None,
-    output: str | None = None,
-    json: bool = False,
-) -> None:
+@task(iterable=LISTS, help=PREPARE_HELP, auto_shortflags=False)
+@takes(PREPARE_HELP)
+def prepare(context: Context, json: bool = False, **flags: Any) -> None:
     """Write the graph that `convert` would give to the toolkit, and what was changed. Needs no engine."""
-    flags = dict(locals())
 
     def make(screen: Screen) -> int:
         from host import config, preparation
 
-        return preparation.run(config.resolve(flags, [], Path.cwd(), os.environ), screen, json)
+        return preparation.run(config.resolve(given(flags), [], Path.cwd(), os.environ), screen, json)
 
     _run(json, make)
 
 
-@task(positional=["file"], help={"file": "a .rknn file", "json": CONVERT_HELP["json"]})
+@task(positional=["model"], iterable=["model"], help={"model": HELP["model"], "json": JSON})
+def analyze(context: Context, model: list[str], json: bool = False) -> None:
+    """Show what a model is, before anything is converted: format, inputs, outputs, what can take it."""
+
+    def show(screen: Screen) -> int:
+        from host import analysis
+
+        return analysis.show([Path(file) for file in model], screen, json)
+
+    _run(json, show)
+
+
+@task(iterable=LISTS, help=EXPORT_HELP, auto_shortflags=False)
+@takes(EXPORT_HELP)
+def export(context: Context, json: bool = False, **flags: Any) -> None:
+    """Write a model of a training framework as ONNX, alone: invoke export --model best.pt"""
+
+    def make(screen: Screen) -> int:
+        from host import config, export
+
+        return export.run(config.resolve(given(flags), [], Path.cwd(), os.environ), screen, json)
+
+    _run(json, make)
+
+
+@task(positional=["file"], help={"file": "a .rknn file", "json": JSON})
 def inspect(context: Context, file: str, json: bool = False) -> None:
     """Show what a .rknn file holds: chip, versions, inputs and outputs. Needs no toolkit and no board."""
 
@@ -138,7 +133,7 @@ def inspect(context: Context, file: str, json: bool = False) -> None:
     _run(json, show)
 
 
-@task(help={"json": CONVERT_HELP["json"]})
+@task(help={"json": JSON})
 def chips(context: Context, json: bool = False) -> None:
     """List the chips, their toolkits and the dtypes that work on each."""
 
@@ -154,7 +149,7 @@ def chips(context: Context, json: bool = False) -> None:
     help={
         "toolkit": "convert a tiny model with this toolkit, toolkit2 or legacy, and show what comes of it",
         "engine": HELP["engine"],
-        "json": CONVERT_HELP["json"],
+        "json": JSON,
     }
 )
 def doctor(context: Context, toolkit: str = "", engine: str = "auto", json: bool = False) -> None:

@@ -64,6 +64,7 @@ class Input(NamedTuple):
     name: str
     shape: tuple[int, ...]
     dtype: str
+    channels_last: bool = False
 
 
 DETECTOR = ((16, 2), (32, 2), (64, 2), (128, 2))

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         expected: list[Detections] = []
         for head in options.heads:
             settings = Settings(
-                chips=(options.chip.name,), model=_model(), dataset=Path(folder), dtype="int8", head=head
+                chips=(options.chip.name,), models=(_model(),), dataset=Path(folder), dtype="int8", head=head
             )
             prepared, outputs = simulator.simulate(settings, images)
             if not expected:

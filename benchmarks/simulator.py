@@ -13,6 +13,8 @@ from host.engines.local import LocalEngine
 from host.engines.protocol import Limits
 from host.graph.recipe import Prepared
 from host.settings import Settings
+from host.sources import onnx_model
+from host.sources.recognise import recognise
 from shared import chips
 from shared.faults import Fault
 
@@ -31,7 +33,7 @@ def simulate(settings: Settings, images: NDArray[np.uint8]) -> tuple[Prepared, l
         Fault: as a conversion does.
     """
     engine = LocalEngine()
-    (each,) = plan.make(settings, engine.default_python)
+    (each,) = plan.make(settings, recognise(settings.models), engine.default_python)
     toolkit = chips.toolkit(each.environment.toolkit)
     if not engine.ready(each.environment):
         engine.build(each.environment, print)
@@ -39,8 +41,9 @@ def simulate(settings: Settings, images: NDArray[np.uint8]) -> tuple[Prepared, l
         folder = Path(temporary)
         inputs = folder / "inputs"
         inputs.mkdir()
-        staged = staging.stage(settings, each.quantize, toolkit, inputs)
-        model = models.make(staged.source, each.preparation, toolkit, folder / "model")
+        source = onnx_model.load(settings.model, toolkit, settings.size)
+        staged = staging.stage(settings, source, each.quantize, toolkit, inputs)
+        model = models.make(source, each.preparation, toolkit, folder / "model")
         np.save(inputs / Path(staged.heldout[0]).name, images)
         job = running.job(settings, each, staged, model)._replace(memory_bytes=0)
         jobs.place(folder / "job", job, inputs, model.folder)
@@ -51,4 +54,5 @@ def simulate(settings: Settings, images: NDArray[np.uint8]) -> tuple[Prepared, l
         result = jobs.result(folder / "job", ended)
         if isinstance(result, Fault):
             raise result
+        assert model.prepared is not None
         return model.prepared, [np.load(folder / "job" / "out" / name) for name in result.simulated]

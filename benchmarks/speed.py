@@ -24,6 +24,8 @@ sys.path.insert(0, str(ROOT))
 from host import engines, models, plan, staging  # noqa: E402
 from host.engines import local  # noqa: E402
 from host.settings import Settings  # noqa: E402
+from host.sources import onnx_model  # noqa: E402
+from host.sources.recognise import recognise  # noqa: E402
 from shared import chips  # noqa: E402
 
 BARE = """
@@ -114,14 +116,15 @@ def _cache(scratch: Path) -> Path:
 
 def _bare(model: Path, dataset: Path, scratch: Path) -> Callable[[], object]:
     """The vendor's API and nothing else, on the same inputs, in the local engine's environment."""
-    settings = Settings(chips=("rk3588",), model=model, dataset=dataset)
+    settings = Settings(chips=("rk3588",), models=(model,), dataset=dataset)
     inputs = scratch / "in"
     inputs.mkdir()
     engine, _ = engines.choose("local")
-    (each,) = plan.make(settings, engine.default_python)
+    (each,) = plan.make(settings, recognise(settings.models), engine.default_python)
     toolkit = chips.toolkit(each.environment.toolkit)
-    staged = staging.stage(settings, True, toolkit, inputs)
-    prepared = models.make(staged.source, each.preparation, toolkit, scratch / "model").file
+    source = onnx_model.load(model, toolkit)
+    staged = staging.stage(settings, source, True, toolkit, inputs)
+    prepared = models.make(source, each.preparation, toolkit, scratch / "model").file
     python = str(local.interpreter(each.environment))
     rules = _rules(scratch)
     script = BARE.replace('"rk3588",', f'"rk3588", {rules}')

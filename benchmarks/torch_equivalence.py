@@ -21,6 +21,8 @@ import numpy
 
 from host import jobs, models, paths, plan, running, staging
 from host.settings import Settings
+from host.sources import onnx_model
+from host.sources.recognise import recognise
 from images import installer
 from images.pytorch import sources
 from images.toolkit2 import install
@@ -123,7 +125,7 @@ def place(case: Case, folder: Path, options: argparse.Namespace) -> None:
     """Make the case's job directory."""
     settings = Settings(
         chips=(case.chip,),
-        model=case.model,
+        models=(case.model,),
         dataset=options.dataset,
         max_images=options.max_images,
         dtype=case.dtype,
@@ -132,11 +134,12 @@ def place(case: Case, folder: Path, options: argparse.Namespace) -> None:
         toolkit_version=options.toolkit_version,
         timeout_s=TIMEOUT_S,
     )
-    (each,) = plan.make(settings, lambda _: str(options.python))
+    (each,) = plan.make(settings, recognise(settings.models), lambda _: str(options.python))
     inputs = folder / f"{case.name}.in"
     inputs.mkdir()
-    staged = staging.stage(settings, each.quantize, TOOLKIT, inputs)
-    model = models.make(staged.source, each.preparation, TOOLKIT, folder / f"{case.name}.model")
+    source = onnx_model.load(case.model, TOOLKIT)
+    staged = staging.stage(settings, source, each.quantize, TOOLKIT, inputs)
+    model = models.make(source, each.preparation, TOOLKIT, folder / f"{case.name}.model")
     job = running.job(settings, each, staged, model)._replace(memory_bytes=0)
     jobs.place(folder / case.name, job, inputs, model.folder)
 

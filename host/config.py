@@ -5,20 +5,19 @@ before any work begins, and all are reported together.
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from host.settings import SETTINGS, Settings, path
+from host.settings import SETTINGS, Settings, files, path
 from shared import chips
 from shared.faults import Fault
 
 FILE = "rkforge.yaml"
 ENVIRONMENT_PREFIX = "RKFORGE_"
-MODEL_FORMAT = "onnx"
-"""What a variant must read: rkforge hands over nothing else."""
 OWN_FLAG = {"target_platform": "--chip", "mean_values": "--mean", "std_values": "--std"}
 
 
@@ -53,12 +52,15 @@ def resolve(
         problems.append(
             Fault("bad-option", "no chip given", "Name the target: --chip rk3588 (see `invoke chips`).")
         )
-    if "model" not in values:
+    if not values.get("models"):
         problems.append(
             Fault("model-missing", "no model given", f"Use --model FILE, or write `model:` in {FILE}.")
         )
-    elif not values["model"].exists():
-        problems.append(Fault("model-missing", f"model {values['model']} does not exist"))
+    problems += [
+        Fault("model-missing", f"model {one} does not exist")
+        for one in values.get("models", ())
+        if not one.exists()
+    ]
     if "dataset" in values and not values["dataset"].exists():
         problems.append(Fault("dataset-missing", f"dataset {values['dataset']} does not exist"))
     if "labels" in values and not values["labels"].is_file():
@@ -116,6 +118,9 @@ def _layers(
         text = _text(value)
         if row is not None and row.parse is path:
             text = str(folder / text)
+        elif row is not None and row.parse is files:
+            named = value if isinstance(value, list) else text.split(os.pathsep)
+            text = os.pathsep.join(str(folder / str(each)) for each in named)
         given.setdefault(key, (yaml.safe_dump(value) if row is None else text, f"{FILE}: {key}"))
     return given
 
@@ -184,9 +189,10 @@ def _check_toolkit(
     toolkit: chips.Toolkit, values: Mapping[str, Any], named: Mapping[str, Any]
 ) -> list[Fault]:
     """What a toolkit refuses of the settings, whatever the chip."""
+    variant = values.get("variant", "")
     known = {
         "algorithm": toolkit.algorithms,
-        "python": chips.pythons(toolkit),
+        "python": chips.pythons(toolkit, variant if variant in toolkit.variants else ""),
         "variant": [*toolkit.variants],
     }
     problems = [
@@ -194,16 +200,6 @@ def _check_toolkit(
         for name, choices in known.items()
         if values.get(name) and values[name] not in choices
     ]
-    variant = values.get("variant") or chips.default_variant(toolkit)
-    able = chips.reading(toolkit, MODEL_FORMAT)
-    if variant in toolkit.variants and variant not in able:
-        problems.append(
-            Fault(
-                "bad-option",
-                f"--variant {variant}: {toolkit.package} reads no ONNX models there",
-                f"Use --variant {' or '.join(able)}.",
-            )
-        )
     if values.get("hybrid") is not None:
         problems += _check_hybrid(toolkit, values["hybrid"])
     return problems + _check_config(toolkit, values.get("toolkit_version", ""), named)

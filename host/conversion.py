@@ -9,16 +9,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from host import jobs
+from host import jobs, plan
 from host.console import Screen
 from host.engines import recipe
 from host.engines.protocol import Engine
 from host.plan import Environment, Plan
 from host.results import cache, delivery, facts, record
 from host.results.facts import Facts
+from host.routes import Route
 from host.settings import Settings
+from host.sources.source import Source
 from shared import chips
 from shared.faults import Fault
+
+OF_ROUTE = ("model-op", "model-format", "toolkit-op", "toolkit-crashed", "toolkit-refused")
+"""Faults that another route may not meet: the toolkit, or the bridge, cannot take the model this way."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,12 @@ class Outcome:
     fault: Fault | None
 
 
-def convert(settings: Settings, engine: Engine, plans: list[Plan], screen: Screen) -> list[Outcome]:
+def convert(
+    settings: Settings, source: Source, engine: Engine, plans: list[Plan], screen: Screen
+) -> list[Outcome]:
     """Carry out a request; one outcome per plan, in their order.
+
+    What a toolkit cannot take on a plan's route is tried on the next one.
 
     Raises:
         Fault: what concerns the request as a whole (model, dataset, environment, output). What concerns one
@@ -42,7 +51,7 @@ def convert(settings: Settings, engine: Engine, plans: list[Plan], screen: Scree
         for each in plans:
             delivery.prepare(each.target.artifact.parent)
             claims.enter_context(delivery.claimed(each.target.artifact))
-        identity = facts.identify(settings)
+        identity = facts.identify(settings, source)
         keys = {each.chip: _key(settings, each, engine, identity) for each in plans}
         stored = {chip: entry for chip, key in keys.items() if settings.cache and (entry := _stored(key))}
         outcomes = {
@@ -51,16 +60,34 @@ def convert(settings: Settings, engine: Engine, plans: list[Plan], screen: Scree
             if each.chip in stored
         }
         missing = [each for each in plans if each.chip not in outcomes]
-        for environment in dict.fromkeys(each.environment for each in missing):
-            group = [each for each in missing if each.environment == environment]
+        while missing:
+            group = [each for each in missing if _shared(each) == _shared(missing[0])]
+            missing = [each for each in missing if each not in group]
             try:
-                ended = _run(settings, engine, environment, group, identity, keys, screen)
+                ended = _run(settings, source, engine, group, identity, keys, screen)
             except Fault as fault:
-                if all(each.environment == environment for each in plans):
+                if not _another_way(group[0], fault) and all(
+                    _shared(each) == _shared(group[0]) for each in plans
+                ):
                     raise
                 ended = [Outcome(each, None, False, fault) for each in group]
-            outcomes.update((outcome.plan.chip, outcome) for outcome in ended)
+            for outcome in ended:
+                if outcome.fault and (route := _another_way(outcome.plan, outcome.fault)):
+                    screen.warn(f"{outcome.plan.name}: {outcome.fault.message}: trying another way, {route}")
+                    missing.append(plan.along(outcome.plan, route, engine.default_python))
+                else:
+                    outcomes[outcome.plan.chip] = outcome
     return [outcomes[each.chip] for each in plans]
+
+
+def _shared(each: Plan) -> tuple[Environment, Route]:
+    """What plans share that run together."""
+    return each.environment, each.route
+
+
+def _another_way(each: Plan, fault: Fault) -> Route | None:
+    """The next route of a plan after a fault that is about this one."""
+    return each.others[0] if each.others and fault.code in OF_ROUTE else None
 
 
 def _stored(key: str) -> Path | None:
@@ -80,6 +107,9 @@ def _key(settings: Settings, each: Plan, engine: Engine, identity: facts.Identit
             "request": facts.request(settings, each),
             "config": each.config,
             "environment": each.environment,
+            "route": each.route,
+            "exporter": each.route.exporter
+            and recipe.code_digest(plan.exporter(each.route, lambda able: able[0])),
             "locks": recipe.locks_digest(each.environment),
             "code": recipe.contract_digest(each.environment),
             "host": facts.code_digest(),
@@ -90,21 +120,19 @@ def _key(settings: Settings, each: Plan, engine: Engine, identity: facts.Identit
 
 def _run(
     settings: Settings,
+    source: Source,
     engine: Engine,
-    environment: Environment,
     plans: list[Plan],
     identity: facts.Identity,
     keys: dict[str, str],
     screen: Screen,
 ) -> list[Outcome]:
-    """Run the plans of one environment, and keep and deliver what they made."""
+    """Run plans that share environment and route, and keep and deliver what they made."""
     from host import running  # numpy, onnx: not for what ends before this
 
     outcomes = []
     with jobs.batch() as folder:
-        for each, directory, made in running.run(
-            settings, engine, environment, plans, identity, folder, screen
-        ):
+        for each, directory, made in running.run(settings, source, engine, plans, identity, folder, screen):
             if isinstance(made, Fault):
                 outcomes.append(_failed(each, directory, made))
             else:

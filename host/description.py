@@ -1,9 +1,11 @@
 """What a result says about itself: the card inside the .rknn, and model.decode.json beside it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from host.decoding.contract import Output
 from host.models import Model
 from host.plan import Plan
 from host.results import card, decode
@@ -28,7 +30,7 @@ def options(settings: Settings, each: Plan, staged: Staged, model: Model) -> dic
     if OPTION not in keys:
         return {}
     image = next((given.image for given in staged.inputs if given.image), None)
-    text = card.make(settings.model.stem, model.prepared.decode, names, image and image.to_json())
+    text = card.make(settings.model.stem, model.decode, names, image and image.to_json())
     return {OPTION: text}
 
 
@@ -38,16 +40,17 @@ def write(settings: Settings, each: Plan, staged: Staged, model: Model, result: 
     readable = result.artifact.platform is not None
     file = rknn_file.read(str(folder / result.artifact.file)) if readable else None
     names = _labels(settings, staged, model)
-    content = decode.document(
-        model.prepared.decode, settings.model.stem, each.chip, names, staged.inputs, file
-    )
+    meant = model.decode
+    if file and not meant.outputs:
+        meant = replace(meant, outputs=tuple(Output(one.name, tuple(one.shape)) for one in file.outputs))
+    content = decode.document(meant, settings.model.stem, each.chip, names, staged.inputs, file)
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     (folder / decode.NAME).write_text(text, encoding="utf-8")
 
 
 def _labels(settings: Settings, staged: Staged, model: Model) -> tuple[str, ...]:
     """The class names, where they are as many as the head has classes."""
-    classes = model.prepared.decode.classes
+    classes = model.decode.classes
     if classes in (0, len(staged.labels)):
         return staged.labels
     if settings.labels:

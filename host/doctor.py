@@ -5,11 +5,12 @@ import shutil
 import time
 from dataclasses import dataclass
 
-from host import conversion, engines, paths, plan
+from host import conversion, engines, paths, plan, routes
 from host.console import Screen
 from host.engines import local, recipe
 from host.plan import environment_of
 from host.settings import Settings
+from host.sources.source import Source
 from shared import chips
 from shared.faults import Fault
 
@@ -57,9 +58,11 @@ def attempt(toolkit_name: str, engine_name: str, screen: Screen, as_json: bool) 
     model = folder / "model.onnx"
     model.write_bytes(_model())
     dtype = next(name for name in chip.offered if toolkit.dtypes[name].quantize)
-    settings = Settings((chip.name,), model, folder, dtype=dtype, allow_dead=True, cache=False)
+    settings = Settings((chip.name,), (model,), folder, dtype=dtype, allow_dead=True, cache=False)
     started = time.monotonic()
-    (outcome,) = conversion.convert(settings, engine, plan.make(settings, engine.default_python), screen)
+    source = Source(routes.ONNX, {"model": model})
+    plans = plan.make(settings, source, engine.default_python)
+    (outcome,) = conversion.convert(settings, source, engine, plans, screen)
     if outcome.facts is None:
         raise outcome.fault or Fault("internal", "the trial ended without a result")
     made = outcome.facts

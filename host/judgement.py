@@ -1,6 +1,6 @@
 """Judges a result: its outputs against the float model's, and its boxes against those of the source."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from host.models import Model
 from host.quality import detections
 from host.quality.channels import Layout, channel_layouts
 from host.quality.compare import compare, explain
+from host.quality.observed import observed_layouts
 from host.quality.reference import normalise, reference_outputs
+from host.sources.native import NativeSource
 from host.staging import Staged
 
 CLASSIFY = "classify"
@@ -25,24 +27,38 @@ class Reference:
     """What a result is compared with: the prepared float model's outputs, and what the source's decode to."""
 
     model: Model
-    outputs: dict[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[Any]]
     """By name, [images, *output shape]."""
-    layouts: dict[str, Layout]
+    layouts: Mapping[str, Layout]
     detections: tuple[Detections, ...]
     """Of each image, where the head is known."""
 
 
-def reference(staged: Staged, model: Model, folder: Path) -> Reference:
-    """Run the float model on the held-out inputs in `folder`, and the source where its head was cut."""
-    prepared, arrays = model.prepared, held_out(staged, folder)
-    named = {each.name: array for each, array in zip(staged.source.inputs, arrays, strict=True)}
+def reference(staged: Staged, model: Model, folder: Path) -> Reference | None:
+    """Run the float model on the held-out inputs in `folder`, and the source where its head was cut.
+
+    None where that is left to the source's own framework.
+    """
+    prepared, source = model.prepared, staged.source
+    if prepared is None or isinstance(source, NativeSource):
+        return None
+    arrays = held_out(staged, folder)
+    named = {each.name: array for each, array in zip(source.inputs, arrays, strict=True)}
     outputs = reference_outputs(prepared.proto, named)
     found: tuple[Detections, ...] = ()
     if prepared.decode.known:
         same = prepared.decode.layout == prepared.source.layout
-        own = outputs if same else reference_outputs(staged.source.proto, named)
+        own = outputs if same else reference_outputs(source.proto, named)
         found = tuple(decode(answers, prepared.source) for answers in zip(*own.values(), strict=True))
     return Reference(model, outputs, channel_layouts(prepared.proto), found)
+
+
+def answered(model: Model, folder: Path, names: Sequence[str]) -> Reference | None:
+    """What the source's own framework left in `folder`; None where it could not run the model."""
+    arrays = {f"output {number}": np.load(folder / name) for number, name in enumerate(names, 1)}
+    named = dict(zip(model.source.outputs, arrays.values(), strict=False))
+    outputs = named if len(named) == len(arrays) else arrays
+    return Reference(model, outputs, observed_layouts(outputs), ()) if outputs else None
 
 
 def held_out(staged: Staged, folder: Path) -> list[NDArray[Any]]:
@@ -70,13 +86,13 @@ def simulated(folder: Path, names: Sequence[str]) -> list[NDArray[Any]]:
 
 
 def check(
-    expected: Reference,
+    expected: Reference | None,
     answers: Sequence[NDArray[Any]],
     activation_bits: int | None,
     estimated: bool = False,
 ) -> dict[str, Any] | None:
-    """A simulator's or an estimate's outputs against the float model's; None when there are none."""
-    if not answers:
+    """A simulator's or an estimate's outputs against the float model's; None when either is not there."""
+    if not answers or expected is None:
         return None
     checks = compare(answers, expected.outputs, expected.layouts, activation_bits)
     return {
@@ -91,7 +107,7 @@ def _decoded(expected: Reference, answers: Sequence[NDArray[Any]]) -> dict[str, 
     """How what the answers decode to compares with the source's own; None where the head is not known."""
     if not expected.detections:
         return None
-    how = expected.model.prepared.decode
+    how = expected.model.decode
     found = [decode(each, how) for each in zip(*answers, strict=True)]
     if how.task == CLASSIFY:
         agreement = detections.compare_classes(expected.detections, found)

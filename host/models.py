@@ -1,75 +1,141 @@
 """The models that jobs convert: the source, prepared once for every kind of chip and dtype in a request."""
 
 import hashlib
+import os
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from onnx import ModelProto
+
+from host.decoding.contract import Decode
 from host.graph.prepare import prepare
-from host.graph.recipe import Prepared
+from host.graph.recipe import Change, Prepared
 from host.graph.rows import too_long
 from host.graph.spelling import spell_out
 from host.plan import Preparation
+from host.sources import native
+from host.sources.native import NativeSource
 from host.sources.onnx_model import OnnxSource
 from host.sources.operators import refuse_operators
-from shared.chips import Toolkit
+from shared import contract
+from shared.chips import Toolkit, formats
+from shared.faults import Fault
 
+IN = "in"
+"""The folder of a job that has the model's files and the staged inputs."""
 FILE = "model.onnx"
+NAMES = {
+    "prototxt": "model.prototxt",
+    "caffemodel": "model.caffemodel",
+    "cfg": "model.cfg",
+    "weights": "model.weights",
+    "symbol": "model-symbol.json",
+    "params": "model-0000.params",
+}
+"""Role -> file name, as the toolkits' loaders expect it."""
+SUFFIXES = {"tflite": ".tflite", "torchscript": ".pt", "tensorflow": ".pb", "keras": ".h5"}
+"""Format -> extension of a single file."""
+AS_IT_IS = ("auto", "raw")
+UNKNOWN = Decode("unknown", "unknown", "raw", ())
 
 
 @dataclass(frozen=True)
 class Model:
-    """A prepared model in a file of its own."""
+    """A model in files of its own, ready for the toolkit."""
 
-    prepared: Prepared
+    source: contract.Source
+    """As a job names it: paths in IN."""
+    prepared: Prepared | None
+    """The graph; None for what the toolkit's own loader reads, which rkforge leaves as it is."""
     folder: Path
-    """Holds FILE and nothing else."""
+    """Holds the model's files and nothing else."""
     sha256: str
     warnings: tuple[str, ...]
     """What the result will suffer from, known before it is built."""
 
     @property
     def file(self) -> Path:
-        """The model."""
+        """The file of the prepared graph."""
         return self.folder / FILE
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What was changed, a line each."""
-        return tuple(change.what for change in self.prepared.changes)
+    def graph(self) -> ModelProto | None:
+        """The prepared graph, if rkforge reads the model."""
+        return self.prepared.proto if self.prepared else None
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What was changed."""
+        return self.prepared.changes if self.prepared else ()
+
+    @property
+    def decode(self) -> Decode:
+        """What the outputs mean; nothing is known of a model that rkforge does not read."""
+        return self.prepared.decode if self.prepared else UNKNOWN
 
     def to_json(self) -> dict[str, Any]:
         """The facts for the record."""
-        decode = self.prepared.decode
+        decode = self.decode
         return {
             "head": decode.layout,
             "family": decode.family,
             "task": decode.task,
-            "changes": [asdict(change) for change in self.prepared.changes],
+            "changes": [asdict(change) for change in self.changes],
             "outputs": [{"name": each.name, "shape": list(each.shape)} for each in decode.outputs],
             "warnings": list(self.warnings),
             "sha256": self.sha256,
         }
 
 
-def make(source: OnnxSource, wanted: Preparation, toolkit: Toolkit, folder: Path) -> Model:
+def make(source: OnnxSource | NativeSource, wanted: Preparation, toolkit: Toolkit, folder: Path) -> Model:
     """Prepare the source's graph and write it to `folder`, which is made.
 
     Raises:
-        Fault: model-op when the toolkit cannot convert what is left; those of `prepare`.
+        Fault: model-op when the toolkit cannot convert what is left; head-unknown when a head is to be cut
+            in a model that rkforge does not read; those of `prepare`.
     """
+    folder.mkdir()
+    if isinstance(source, NativeSource):
+        return _untouched(source, wanted, folder)
     prepared = prepare(source.proto, wanted.head, wanted.activation_bits, wanted.quirks)
     refuse_operators(prepared.proto, toolkit, wanted.quantize)
     spell_out(prepared.proto)
     data = prepared.proto.SerializeToString(deterministic=True)
-    folder.mkdir()
     (folder / FILE).write_bytes(data)
     return Model(
+        source=contract.Source("onnx", {"model": f"{IN}/{FILE}"}, [], [], []),
         prepared=prepared,
         folder=folder,
         sha256=hashlib.sha256(data).hexdigest(),
         warnings=(*_mixed(prepared), *too_long(prepared.proto, wanted.longest_row)),
     )
+
+
+def _untouched(source: NativeSource, wanted: Preparation, folder: Path) -> Model:
+    title = formats()[source.source.format].title
+    if wanted.head not in AS_IT_IS:
+        raise Fault(
+            "head-unknown",
+            f"--head {wanted.head}: the toolkit's own loader reads {title}, and rkforge cannot cut its graph",
+            "Turn the model into ONNX with `invoke export`, and convert that.",
+        )
+    total, places = hashlib.sha256(), {}
+    for role, path in source.source.files.items():
+        name = NAMES.get(role) or f"model{SUFFIXES[source.source.format]}"
+        _link(path, folder / name)
+        with path.open("rb") as stream:
+            total.update(hashlib.file_digest(stream, "sha256").digest())
+        places[role] = f"{IN}/{name}"
+    return Model(native.contract(source, places), None, folder, total.hexdigest(), ())
+
+
+def _link(path: Path, target: Path) -> None:
+    try:
+        os.link(path.resolve(), target)
+    except OSError:
+        shutil.copyfile(path, target)
 
 
 def _mixed(prepared: Prepared) -> tuple[str, ...]:

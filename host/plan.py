@@ -1,17 +1,22 @@
 """What will be done, as data: one Plan per chip, made from the settings alone, printed by --dry-run."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from host import routes
 from host.results import record
+from host.routes import Route
 from host.settings import Settings
+from host.sources.source import Source
 from shared import chips
 from shared.faults import Fault
 
 HYBRID_FORMATS = 2
 """How many number formats the vendor's documentation allows in one model."""
+Choice = Callable[[Sequence[str]], str]
+"""Which of several Python versions an engine prefers."""
 COMPANIONS = (record.NAME, "report.json", "log.txt", "failed.log.txt")
 """The files beside an artefact, in the order of Target's fields."""
 
@@ -73,6 +78,10 @@ class Plan:
     dtype: str
     preparation: Preparation
     environment: Environment
+    route: Route
+    """How the model gets to the toolkit."""
+    others: tuple[Route, ...]
+    """Other ways, for when the toolkit cannot take it on this one."""
     config: dict[str, Any]
     """The toolkit's `config`, without what depends on the model's inputs (mean and std)."""
     hybrid: Mapping[str, str] | None
@@ -101,14 +110,26 @@ class Plan:
         return {**asdict(self), **computed, "notes": list(self.notes)}
 
 
-def make(settings: Settings, default_python: Callable[[chips.Toolkit], str]) -> list[Plan]:
+def make(settings: Settings, source: Source, default_python: Choice) -> list[Plan]:
     """The plans for a request, one per chip, in the order given.
 
     Args:
         settings: validated by `config.resolve`.
-        default_python: the Python an engine prefers for a toolkit when none was asked for.
+        source: the model's files.
+        default_python: the Python an engine prefers of several when none was asked for.
+
+    Raises:
+        Fault: model-format where there is no way from the model's format to a chip.
     """
-    return [_plan(settings, chips.chip(name), default_python) for name in settings.chips]
+    return [_plan(settings, source, chips.chip(name), default_python) for name in settings.chips]
+
+
+def along(each: Plan, route: Route, default_python: Choice) -> Plan:
+    """The plan on another of its routes."""
+    toolkit, known = chips.toolkit(each.environment.toolkit), each.environment
+    others = tuple(other for other in each.others if other != route)
+    environment = environment_of(toolkit, default_python, known.version, known.python, route.variant)
+    return replace(each, route=route, others=others, environment=environment)
 
 
 def preparation(chip: chips.Chip, dtype: chips.Dtype, head: str) -> Preparation:
@@ -117,22 +138,24 @@ def preparation(chip: chips.Chip, dtype: chips.Dtype, head: str) -> Preparation:
 
 
 def environment_of(
-    toolkit: chips.Toolkit,
-    default_python: Callable[[chips.Toolkit], str],
-    version: str = "",
-    python: str = "",
-    variant: str = "",
+    kit: chips.Kit, default_python: Choice, version: str = "", python: str = "", variant: str = ""
 ) -> Environment:
-    """An environment of a toolkit; what is left empty is the default."""
+    """An environment of a toolkit or exporter; what is left empty is the default."""
+    variant = variant or chips.default_variant(kit)
     return Environment(
-        toolkit=toolkit.name,
-        version=version or toolkit.versions[0],
-        python=python or default_python(toolkit),
-        variant=variant or chips.default_variant(toolkit),
+        toolkit=kit.name,
+        version=version or kit.versions[0],
+        python=python or default_python(chips.pythons(kit, variant)),
+        variant=variant,
     )
 
 
-def _plan(settings: Settings, chip: chips.Chip, default_python: Callable[[chips.Toolkit], str]) -> Plan:
+def exporter(route: Route, default_python: Choice) -> Environment:
+    """The environment of a route's exporter."""
+    return environment_of(chips.kit(route.exporter), default_python, variant=route.exporter_variant)
+
+
+def _plan(settings: Settings, source: Source, chip: chips.Chip, default_python: Choice) -> Plan:
     toolkit = chip.toolkit
     dtype, notes = _dtype(settings, chip)
     config = {
@@ -142,12 +165,15 @@ def _plan(settings: Settings, chip: chips.Chip, default_python: Callable[[chips.
         **settings.config,
     }
     version = chips.version(chip, settings.toolkit_version)
-    environment = environment_of(toolkit, default_python, version, settings.python, settings.variant)
+    route, *others = routes.find(source.format, toolkit, settings.variant, settings.darknet)
+    environment = environment_of(toolkit, default_python, version, settings.python, route.variant)
     return Plan(
         chip=chip.name,
         dtype=dtype.name,
         preparation=preparation(chip, dtype, settings.head),
         environment=environment,
+        route=route,
+        others=tuple(others),
         config=config,
         hybrid=_hybrid(settings, chip, dtype),
         analysis=settings.analysis,

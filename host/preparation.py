@@ -4,14 +4,18 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from host import plan
+from host import plan, routes
 from host.console import Screen
 from host.results import delivery
 from host.settings import Settings
+from host.sources.recognise import recognise
 from shared import chips
 from shared.faults import Fault
+
+if TYPE_CHECKING:
+    from host.sources.onnx_model import OnnxSource
 
 FILE = "prepared.onnx"
 DTYPE = "int8"
@@ -44,24 +48,35 @@ def run(settings: Settings, screen: Screen, as_json: bool) -> int:
 
 def _prepare(settings: Settings, chip: chips.Chip, screen: Screen) -> dict[str, Any]:
     from host import models  # onnx: not for what ends before this
-    from host.sources import onnx_model
 
     dtype = chips.dtype(chip, settings.dtype or (DTYPE if DTYPE in chip.offered else chip.offered[0]))
     target = _target(settings, f"{chip.name}-{dtype.name}")
     delivery.prepare(target.parent)
-    source = onnx_model.load(settings.model, chip.toolkit, settings.size)
     with tempfile.TemporaryDirectory() as scratch:
+        source = _read(settings, chip, Path(scratch))
         wanted = plan.preparation(chip, dtype, settings.head)
         model = models.make(source, wanted, chip.toolkit, Path(scratch) / "model")
         facts = {"chip": chip.name, "dtype": dtype.name, **model.to_json(), "notes": list(source.notes)}
         listed = Path(scratch) / "changes"
-        listed.write_text(_text({**facts, "decode": model.prepared.decode.to_json()}), encoding="utf-8")
+        listed.write_text(_text({**facts, "decode": model.decode.to_json()}), encoding="utf-8")
         delivery.deliver({target.with_suffix(".json"): listed, target: model.file})
     for line in source.notes:
         screen.say(line)
     for line in model.warnings:
         screen.warn(f"{chip.name}: {line}")
     return {"path": str(target), **facts}
+
+
+def _read(settings: Settings, chip: chips.Chip, scratch: Path) -> "OnnxSource":
+    """The model as a graph, where that needs no engine."""
+    from host import loading
+
+    source = recognise(settings.models)
+    route = routes.find(source.format, chip.toolkit, darknet=settings.darknet)[0]
+    if route.by not in (routes.ONNX, routes.BRIDGE):
+        title = chips.formats()[source.format].title
+        raise Fault("model-format", f"{title} has no graph to prepare", "Make it ONNX with `invoke export`.")
+    return loading.graph(settings, loading.on_disk(source, scratch), chip.toolkit)
 
 
 def _target(settings: Settings, name: str) -> Path:

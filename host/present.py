@@ -1,5 +1,6 @@
 """The `convert` command: what it prints before, while and after a request is carried out."""
 
+import os
 import tempfile
 import time
 from collections.abc import Mapping
@@ -7,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from host import config, conversion, engines, plan
+from host import config, conversion, engines, plan, routes
 from host.console import Screen
 from host.conversion import Outcome
 from host.engines.protocol import Engine
 from host.plan import Plan
 from host.results import facts, record
 from host.settings import Settings
+from host.sources.recognise import recognise
+from host.sources.source import Source
 from host.verdicts import show_checks, show_placement
 from shared import chips
 from shared.faults import Fault
@@ -22,12 +25,13 @@ BYTES_ONLY = "sha256 (no canonical digest here: compared byte by byte)"
 
 
 def preview(settings: Settings, screen: Screen, as_json: bool) -> int:
-    """--dry-run: what would be done, without reading the model or touching a file."""
-    engine, why, plans = _plan(settings, screen)
+    """--dry-run: what would be done, without reading more of the model than tells its format."""
+    engine, why, source, plans = _plan(settings, screen)
     if as_json:
-        screen.json({"status": "planned", "engine": engine.name, "plans": [each.to_json() for each in plans]})
+        planned = [each.to_json() for each in plans]
+        screen.json({"status": "planned", "engine": engine.name, "format": source.format, "plans": planned})
         return 0
-    screen.print(f"model     {settings.model}")
+    screen.print(f"model     {source.main} ({chips.formats()[source.format].title})")
     screen.print(f"dataset   {settings.dataset or 'none'}")
     screen.print(f"engine    {engine.name}: {why}")
     rows = [[each.name, each.environment.image, str(each.target.artifact)] for each in plans]
@@ -38,6 +42,8 @@ def preview(settings: Settings, screen: Screen, as_json: bool) -> int:
         )
         passes = f", {', '.join(each.preparation.quirks)} for the chip" if each.preparation.quirks else ""
         screen.print(f"{each.name}: head {each.preparation.head}{passes}")
+        if each.route.by != routes.ONNX:
+            screen.print(f"{each.name}: {each.route}")
         if each.hybrid is not None:
             screen.print(f"{each.name}: hybrid {dict(each.hybrid) or 'as the toolkit proposes'}")
     return 0
@@ -46,8 +52,8 @@ def preview(settings: Settings, screen: Screen, as_json: bool) -> int:
 def run(settings: Settings, screen: Screen, as_json: bool) -> int:
     """Convert and print the result; the exit status of the first fault, or 0."""
     started = time.monotonic()
-    engine, _, plans = _plan(settings, screen)
-    outcomes = conversion.convert(settings, engine, plans, screen)
+    engine, _, source, plans = _plan(settings, screen)
+    outcomes = conversion.convert(settings, source, engine, plans, screen)
     _show(outcomes, engine, time.monotonic() - started, screen, as_json)
     return next((outcome.fault.exit_status for outcome in outcomes if outcome.fault), 0)
 
@@ -61,14 +67,15 @@ def repeat(path: Path, flags: Mapping[str, Any], screen: Screen, as_json: bool) 
     own = {name: flags.get(name) for name in ("engine", "output", "timeout", "jobs") if flags.get(name)}
     for name in ("model", "dataset", "labels"):
         if name in asked:
-            asked[name] = str(path.parent / asked[name])
+            named = asked[name] if isinstance(asked[name], list) else [asked[name]]
+            asked[name] = os.pathsep.join(str(path.parent / each) for each in named)
     with tempfile.TemporaryDirectory() as scratch:
         wanted = {"output": scratch, **asked, **own}
         settings = config.resolve(wanted, changes, Path(scratch), {})
         settings = replace(settings, cache=False, allow_dead=True, allow_cpu=True)
-        _compare_inputs(recorded, facts.identify(settings))
-        engine, _, plans = _plan(settings, screen)
-        outcomes = conversion.convert(settings, engine, plans, screen)
+        engine, _, source, plans = _plan(settings, screen)
+        _compare_inputs(recorded, facts.identify(settings, source))
+        outcomes = conversion.convert(settings, source, engine, plans, screen)
     outcome = outcomes[0]
     if outcome.facts is None:
         raise outcome.fault or Fault("internal", "the repeated conversion ended without a result")
@@ -94,14 +101,15 @@ def repeat(path: Path, flags: Mapping[str, Any], screen: Screen, as_json: bool) 
     return 0
 
 
-def _plan(settings: Settings, screen: Screen) -> tuple[Engine, str, list[Plan]]:
+def _plan(settings: Settings, screen: Screen) -> tuple[Engine, str, Source, list[Plan]]:
     engine, why = engines.choose(settings.engine)
-    plans = plan.make(settings, engine.default_python)
+    source = recognise(settings.models)
+    plans = plan.make(settings, source, engine.default_python)
     screen.say(f"engine {engine.name}: {why}")
     for each in plans:
         for note in each.notes:
             screen.warn(note)
-    return engine, why, plans
+    return engine, why, source, plans
 
 
 def _compare_inputs(recorded: Mapping[str, Any], identity: facts.Identity) -> None:

@@ -10,19 +10,20 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from host import description, environments, estimation, jobs, judgement, models, staging
+from host import description, environments, estimation, jobs, judgement, loading, models, staging
 from host.console import Screen
 from host.engines.protocol import Engine, Limits
 from host.graph import regressions
 from host.models import Model
-from host.plan import Environment, Plan, Preparation
+from host.plan import Plan, Preparation
 from host.results import decode, facts
 from host.results.facts import Facts, Identity
 from host.settings import Settings
-from host.staging import IN, Staged
+from host.sources.source import Source
+from host.staging import Staged
 from shared import chips
 from shared.chips import Toolkit
-from shared.contract import CONTRACT, Event, Job, Source
+from shared.contract import CONTRACT, Event, Job
 from shared.faults import Fault
 
 GRACE_S = 120
@@ -38,19 +39,19 @@ class Ended(NamedTuple):
 
 def run(
     settings: Settings,
+    source: Source,
     engine: Engine,
-    environment: Environment,
     plans: list[Plan],
     identity: Identity,
     folder: Path,
     screen: Screen,
 ) -> Iterator[Ended]:
-    """Run the plans of one environment, at most `settings.jobs` at once.
+    """Run plans that share environment and route, at most `settings.jobs` at once.
 
     Args:
         settings: of the request.
+        source: the model's files.
         engine: has the environment, or can build it.
-        environment: that of all `plans`.
         plans: at least one.
         identity: of the user's files.
         folder: an empty one for the job directories.
@@ -64,8 +65,10 @@ def run(
         screen.stage(each.name, Event(time.time(), "prepare", "", 0, 0))
     inputs = folder / "inputs"
     inputs.mkdir()
+    environment = plans[0].environment
     toolkit = chips.toolkit(environment.toolkit)
-    staged = staging.stage(settings, any(each.quantize for each in plans), toolkit, inputs)
+    loaded = loading.load(settings, source, plans[0], engine, folder / "source", screen)
+    staged = staging.stage(settings, loaded, any(each.quantize for each in plans), toolkit, inputs)
     for line in staged.notes:
         screen.say(line)
     made = _prepare(staged, plans, toolkit, folder, screen)
@@ -100,10 +103,11 @@ def run(
             yield Ended(each, directory, result)
             continue
         wanted, model = each.preparation, made[each.preparation]
-        estimated, cause = estimate(wanted) if each.estimate else ([], "")
+        known = expected[wanted] or judgement.answered(model, directory / "out", result.reference)
+        estimated, cause = estimate(wanted) if each.estimate and model.prepared else ([], "")
         answers = judgement.simulated(directory / "out", result.simulated) or estimated
         try:
-            checks = judgement.check(expected[wanted], answers, wanted.activation_bits, bool(estimated))
+            checks = judgement.check(known, answers, wanted.activation_bits, bool(estimated))
         except Fault as fault:
             yield Ended(each, directory, fault)
             continue
@@ -111,9 +115,11 @@ def run(
         result = result._replace(
             warnings=[*result.warnings, *filter(None, [cause])], documents=[*result.documents, decode.NAME]
         )
-        known = staged.to_json(model)
+        told = staged.to_json(model)
         yield Ended(
-            each, directory, facts.make(identity, each, placed[directory], known, result, provenance, checks)
+            each,
+            directory,
+            facts.make(identity, each, placed[directory], source.format, told, result, provenance, checks),
         )
 
 
@@ -127,8 +133,8 @@ def _prepare(
         model = models.make(staged.source, wanted, toolkit, folder / f"model-{number}")
         names = ", ".join(each.name for each in plans if each.preparation == wanted)
         about = f"{names}: " if len(kinds) > 1 else ""
-        for line in model.notes:
-            screen.say(about + line)
+        for change in model.changes:
+            screen.say(about + change.what)
         for line in model.warnings:
             screen.warn(about + line)
         made[wanted] = model
@@ -137,18 +143,16 @@ def _prepare(
 
 def job(settings: Settings, each: Plan, staged: Staged, model: Model) -> Job:
     """What an environment is asked to do for a plan; in/ has the files of `staged` and of `model`."""
-    from host import description, models
-
     toolkit, version = chips.toolkit(each.environment.toolkit), each.environment.version
     known = toolkit.regressions.get(version, {})
     return Job(
         contract=CONTRACT,
         chip=each.chip,
         toolkit_version=version,
-        source=Source("onnx", {"model": f"{IN}/{models.FILE}"}, [], [], []),
+        source=model.source,
         config={
             **description.options(settings, each, staged, model),
-            **regressions.without(each.config, model.prepared.proto, known),
+            **regressions.without(each.config, model.graph, known),
             **staged.config,
         },
         quantize=each.quantize,

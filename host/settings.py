@@ -1,5 +1,6 @@
 """The settings of a conversion: what they are called, how their text is read, what they mean."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from shared.faults import Fault
 
 RESIZES = ("letterbox", "stretch", "crop")
 ENGINES = ("auto", "docker", "local")
+DARKNET = ("bridge", "native")
 HYBRID_KEY = "customized_quantize_layers"
 """Where the vendor's own file has the layers: what one conversion leaves can be given to the next."""
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -23,7 +25,8 @@ class Settings:
     """A validated request. Sizes are (width, height) in pixels, mean and std are on the 0-255 scale."""
 
     chips: tuple[str, ...]
-    model: Path
+    models: tuple[Path, ...]
+    """The model: one file, the files that make it up, a folder or a zip."""
     output: Path | None = None
     dataset: Path | None = None
     max_images: int | None = None
@@ -33,6 +36,16 @@ class Settings:
     labels: Path | None = None
     algorithm: str = "normal"
     size: tuple[int, int] | None = None
+    inputs: tuple[str, ...] = ()
+    """Names of the tensors that the graph begins with; empty for the file's own inputs."""
+    outputs: tuple[str, ...] = ()
+    """Names of the tensors that it ends with; empty for the file's own outputs."""
+    input_sizes: tuple[tuple[int, ...], ...] = ()
+    """Shapes of the inputs, batch included, in the format's order of axes."""
+    darknet: str = "bridge"
+    trust_pickle: bool = False
+    opset: int | None = None
+    """Of the ONNX file that `invoke export` writes; None for what the target takes."""
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (255.0, 255.0, 255.0)
     toolkit_version: str = ""
@@ -49,6 +62,11 @@ class Settings:
     allow_dead: bool = False
     allow_cpu: bool = False
     cache: bool = True
+
+    @property
+    def model(self) -> Path:
+        """What the model is called by: the first file that was named."""
+        return self.models[0]
 
 
 class Setting(NamedTuple):
@@ -69,6 +87,22 @@ def _text(value: str) -> str:
 def path(value: str) -> Path:
     """A file or folder; in rkforge.yaml relative to it, elsewhere to the current folder."""
     return Path(value).expanduser()
+
+
+def files(value: str) -> tuple[Path, ...]:
+    """Files of one model, with the system's path separator between them."""
+    return tuple(path(part) for part in value.split(os.pathsep) if part)
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _shapes(value: str) -> tuple[tuple[int, ...], ...]:
+    texts = [text.strip().lower().split("x") for text in value.split(",")]
+    if not all(part.isdigit() and int(part) for text in texts for part in text):
+        raise ValueError("a shape for each input, for example 1x3x224x224,1x10")
+    return tuple(tuple(map(int, text)) for text in texts)
 
 
 def _chips(value: str) -> tuple[str, ...]:
@@ -174,7 +208,13 @@ def _choice(kind: str, known: tuple[str, ...]) -> Callable[[str], str]:
 
 SETTINGS = (
     Setting("chip", "chips", _chips, "target chip, or several: rk3588,rv1106 (see `invoke chips`)"),
-    Setting("model", "model", path, "the ONNX model; default: what rkforge.yaml names", True),
+    Setting(
+        "model",
+        "models",
+        files,
+        "the model, in any format of docs/formats.md; repeat it for further files of the same model",
+        True,
+    ),
     Setting(
         "output",
         "output",
@@ -215,11 +255,31 @@ SETTINGS = (
         True,
     ),
     Setting("size", "size", _size, "input size WIDTHxHEIGHT, for models with a dynamic one", True),
+    Setting("opset", "opset", _count, "of the ONNX file; default the highest that the target takes", True),
+    Setting("inputs", "inputs", _names, "tensors that the graph begins with, by name: a,b", True),
+    Setting("outputs", "outputs", _names, "tensors that the graph ends with, by name: a,b", True),
+    Setting(
+        "input-sizes",
+        "input_sizes",
+        _shapes,
+        "shapes of the inputs, batch included, as the format has them: 1x3x224x224,1x10",
+        True,
+    ),
+    Setting("darknet", "darknet", _choice("way", DARKNET), "bridge (through ONNX) or native", True),
+    Setting(
+        "trust-pickle",
+        "trust_pickle",
+        _flag,
+        "load a checkpoint whatever code it holds; only if you trust where it comes from",
+        True,
+    ),
     Setting("mean", "mean", _numbers, "subtracted from each channel, 0-255 scale; default 0,0,0", True),
     Setting("std", "std", _scales, "each channel is divided by it, 0-255 scale; default 255,255,255", True),
     Setting("toolkit-version", "toolkit_version", _text, "version of the chip's toolkit; default the newest"),
     Setting("python", "python", _text, "Python of the toolkit's environment, for example 3.11"),
-    Setting("variant", "variant", _text, "full, or slim (smaller image without PyTorch)"),
+    Setting(
+        "variant", "variant", _text, "of the environment, for example slim; default what the model needs"
+    ),
     Setting("engine", "engine", _choice("engine", ENGINES), "auto, docker or local"),
     Setting("timeout", "timeout_s", _seconds, "stop a job after this many seconds; default 3600"),
     Setting("memory", "memory_bytes", _bytes, "memory of one job, for example 4g; default 8g"),

@@ -7,17 +7,17 @@ from typing import Any
 
 from host.calibration import listing, memory, noise, select
 from host.calibration import staging as calibration
-from host.calibration.images import PAD, image_size
-from host.models import Model
+from host.calibration.images import PAD, channels_first, image_size
+from host.models import IN, Model
 from host.results.decode import Image, Input
 from host.settings import Settings
-from host.sources import metadata, onnx_model
+from host.sources import metadata
+from host.sources.native import NativeSource
 from host.sources.onnx_model import OnnxSource
 from host.sources.source import TensorSpec
 from shared.chips import Toolkit
 from shared.faults import Fault
 
-IN = "in"
 SWAPPED = "quant_img_RGB2BGR"
 """The option of the toolkit that says that the model takes blue first."""
 
@@ -26,7 +26,7 @@ SWAPPED = "quant_img_RGB2BGR"
 class Staged:
     """The shared input of one request's jobs. Paths are relative to a job directory."""
 
-    source: OnnxSource
+    source: OnnxSource | NativeSource
     inputs: tuple[Input, ...]
     """How a program feeds them."""
     labels: tuple[str, ...]
@@ -44,31 +44,33 @@ class Staged:
         """The facts for the record: what the model turned out to be and became, and what calibrates it."""
         return {
             "model": {
-                "opset": self.source.opset,
+                **_version(self.source),
                 "inputs": [asdict(each) for each in self.source.inputs],
                 "outputs": [asdict(each) for each in self.source.outputs],
             },
             "prepared": model.to_json(),
             "calibration": self.calibration,
-            "notes": [*self.notes, *model.notes],
+            "notes": [*self.notes, *(change.what for change in model.changes)],
             "warnings": [*self.warnings, *model.warnings],
         }
 
 
-def stage(settings: Settings, quantize: bool, toolkit: Toolkit, folder: Path) -> Staged:
-    """Check the model and the images, and write the images that the toolkit will read.
+def stage(
+    settings: Settings, source: OnnxSource | NativeSource, quantize: bool, toolkit: Toolkit, folder: Path
+) -> Staged:
+    """Check the images, and write what the toolkit will read.
 
     Args:
         settings: of the request.
+        source: the model, checked.
         quantize: whether any job of the request calibrates.
         toolkit: what reads the folder.
         folder: an empty folder, a part of every job's in/.
 
     Raises:
-        Fault: model-*, dataset-*, or bad-option when mean and std do not fit the input.
+        Fault: dataset-*, or bad-option when mean and std do not fit the input.
     """
-    source = onnx_model.load(settings.model, toolkit, settings.size)
-    labels = metadata.read_labels(settings.labels) if settings.labels else metadata.labels(source.proto)
+    labels = metadata.read_labels(settings.labels) if settings.labels else _labels(source)
     config = _normalisation(settings, source.inputs)
     warnings: list[str] = []
     if settings.dataset is None:
@@ -92,7 +94,7 @@ def stage(settings: Settings, quantize: bool, toolkit: Toolkit, folder: Path) ->
             settings.max_images,
             min(settings.memory_bytes, _available_bytes()) if quantize else 1 << 62,
             settings.algorithm,
-            memory.footprint(source.proto),
+            _footprint(source),
         )
         selection = select.select(images, count)
         staged = calibration.stage(selection, source.inputs[0], settings.resize, folder, toolkit.calibration)
@@ -116,6 +118,23 @@ def stage(settings: Settings, quantize: bool, toolkit: Toolkit, folder: Path) ->
     )
 
 
+def _version(source: OnnxSource | NativeSource) -> dict[str, Any]:
+    if isinstance(source, OnnxSource):
+        return {"opset": source.opset}
+    return {"version": source.version}
+
+
+def _labels(source: OnnxSource | NativeSource) -> tuple[str, ...]:
+    return metadata.labels(source.proto) if isinstance(source, OnnxSource) else ()
+
+
+def _footprint(source: OnnxSource | NativeSource) -> memory.Footprint:
+    if isinstance(source, OnnxSource):
+        return memory.footprint(source.proto)
+    size = sum(path.stat().st_size for path in source.source.files.values())
+    return memory.assumed((each.shape for each in source.inputs), size)
+
+
 def _available_bytes() -> int:
     """Memory that this machine could give to a job now; no bound where the system does not tell."""
     try:
@@ -126,7 +145,7 @@ def _available_bytes() -> int:
 
 
 def _normalisation(settings: Settings, inputs: Sequence[TensorSpec]) -> dict[str, Any]:
-    sizes = [image_size(each.shape) for each in inputs]
+    sizes = [image_size(each.shape, each.channels_last) for each in inputs]
     if not any(sizes):
         return {}
     values: dict[str, Any] = {}
@@ -135,12 +154,15 @@ def _normalisation(settings: Settings, inputs: Sequence[TensorSpec]) -> dict[str
         ("std_values", "std", settings.std, 1.0),
     ):
         values[key] = [
-            [neutral] * each.shape[min(1, len(each.shape) - 1)]
-            if size is None
-            else _per_channel(name, given, size.channels)
+            [neutral] * _channels(each) if size is None else _per_channel(name, given, size.channels)
             for each, size in zip(inputs, sizes, strict=True)
         ]
     return values
+
+
+def _channels(tensor: TensorSpec) -> int:
+    shape = channels_first(tensor.shape) if tensor.channels_last else tensor.shape
+    return shape[min(1, len(shape) - 1)]
 
 
 def _fed_by_programs(
@@ -150,12 +172,13 @@ def _fed_by_programs(
     color = "BGR" if settings.config.get(SWAPPED) else "RGB"
     fed = []
     for number, each in enumerate(inputs):
-        size, image = image_size(each.shape), None
+        size, image = image_size(each.shape, each.channels_last), None
         if size:
             mean, std = (tuple(config[key][number]) for key in ("mean_values", "std_values"))
             pad = PAD if settings.resize == "letterbox" else None
             image = Image(color if size.channels == 3 else "grey", mean, std, settings.resize, pad)
-        fed.append(Input(each.name, each.shape, image))
+        shape = channels_first(each.shape) if each.channels_last else each.shape
+        fed.append(Input(each.name, shape, image))
     return tuple(fed)
 
 

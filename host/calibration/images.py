@@ -26,12 +26,20 @@ class ImageSize(NamedTuple):
     channels: int
 
 
-def image_size(shape: tuple[int, ...]) -> ImageSize | None:
+def image_size(shape: tuple[int, ...], channels_last: bool = False) -> ImageSize | None:
     """The size of an image input (1, 1 or 3, height, width); None for an input that takes no images."""
-    match shape:
+    match channels_first(shape) if channels_last else shape:
         case (1, (1 | 3) as channels, height, width):
             return ImageSize(width, height, channels)
     return None
+
+
+def channels_first(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a batch of images with its channels moved behind the batch; any other as it is."""
+    if len(shape) != 4:
+        return shape
+    batch, height, width, channels = shape
+    return batch, channels, height, width
 
 
 def letterbox(image: Image.Image, size: ImageSize) -> Image.Image:

@@ -28,10 +28,16 @@ FILES = "calibration"
 
 Array = NDArray[Any]
 Formats = Mapping[str, str]
-"""How calibration files are written: "images" -> their extension, "arrays" -> a key of ORDERS."""
+"""How calibration files are written: "images" -> their extension, "arrays" -> nchw or nhwc."""
 
-ORDERS: dict[str, tuple[int, ...]] = {"nchw": (0, 1, 2, 3), "nhwc": (0, 2, 3, 1)}
-"""The axes of an input of four dimensions, as they follow each other in a file; others stay as they are."""
+ORDERS: dict[tuple[str, bool], tuple[int, ...]] = {
+    ("nchw", False): (0, 1, 2, 3),
+    ("nhwc", False): (0, 2, 3, 1),
+    ("nchw", True): (0, 3, 1, 2),
+    ("nhwc", True): (0, 1, 2, 3),
+}
+"""The axes of an input of four dimensions, as they follow each other in a file: by the file's order, and by
+whether the model has its channels last. Inputs of other dimensions stay as they are."""
 
 
 class Input(Protocol):
@@ -43,6 +49,8 @@ class Input(Protocol):
     def shape(self) -> tuple[int, ...]: ...
     @property
     def dtype(self) -> str: ...
+    @property
+    def channels_last(self) -> bool: ...
 
 
 class Staged(NamedTuple):
@@ -99,8 +107,8 @@ def stage_noise(inputs: Sequence[Input], folder: Path, formats: Formats) -> Stag
     (folder / FILES).mkdir(exist_ok=True)
     columns, held_out = [], []
     for number, each in enumerate(inputs):
-        size = image_size(each.shape)
-        write = partial(_write_image if size else _write_array, formats=formats)
+        size = _size(each)
+        write = _writing(each, formats, bool(size))
         samples = _noise(each, size)
         held_out.append(_write_held_out(folder, number, samples[CALIBRATION:]))
         stems = [folder / FILES / f"{number}-{row:05d}" for row in range(CALIBRATION)]
@@ -124,11 +132,26 @@ def read_back(calibration: Path, inputs: Sequence[Input], formats: Formats, coun
 
 def _read_staged(path: Path, model_input: Input, formats: Formats) -> Array:
     if path.suffix != ARRAY:
-        size = image_size(model_input.shape)
+        size = _size(model_input)
         assert size is not None
         return np.asarray(Image.open(path)).reshape(size.height, size.width, size.channels)
     sample: Array = np.load(path)
-    return sample.transpose(np.argsort(ORDERS[formats["arrays"]])) if sample.ndim == 4 else sample
+    return sample.transpose(np.argsort(_order(model_input, formats))) if sample.ndim == 4 else sample
+
+
+def _size(model_input: Input) -> ImageSize | None:
+    return image_size(model_input.shape, model_input.channels_last)
+
+
+def _order(model_input: Input, formats: Formats) -> tuple[int, ...]:
+    return ORDERS[formats["arrays"], model_input.channels_last]
+
+
+def _writing(model_input: Input, formats: Formats, images: bool) -> Callable[[Path, Array], Path]:
+    """What writes a sample of this input to a file of this stem."""
+    if images:
+        return partial(_write_image, suffix=f".{formats['images']}")
+    return partial(_write_array, order=_order(model_input, formats))
 
 
 class _Handling(NamedTuple):
@@ -150,8 +173,8 @@ def _handling(selection: Selection, model_input: Input, resize: str, formats: Fo
         )
     if arrays:
         read = partial(_read_array, model_input=model_input)
-        return _Handling(read, partial(_write_array, formats=formats), read)
-    size = image_size(model_input.shape)
+        return _Handling(read, _writing(model_input, formats, False), read)
+    size = _size(model_input)
     if size is None:
         shape = "x".join(map(str, model_input.shape))
         raise Fault(
@@ -161,7 +184,7 @@ def _handling(selection: Selection, model_input: Input, resize: str, formats: Fo
             "image input of batch 1.",
         )
     read = partial(read_image, size=size, resize=resize)
-    return _Handling(read, partial(_write_image, formats=formats), check_header)
+    return _Handling(read, _writing(model_input, formats, True), check_header)
 
 
 def _reason(step: Callable[[Path], object]) -> Callable[[Path], str]:
@@ -205,16 +228,16 @@ def _dtype(model_input: Input) -> str:
     return "float32" if model_input.dtype.startswith("float") else model_input.dtype
 
 
-def _write_image(stem: Path, sample: Array, formats: Formats) -> Path:
-    path = stem.with_suffix(f".{formats['images']}")
+def _write_image(stem: Path, sample: Array, suffix: str) -> Path:
+    path = stem.with_suffix(suffix)
     Image.fromarray(sample[..., 0] if sample.shape[-1] == 1 else sample).save(path, compress_level=0)
     return path
 
 
-def _write_array(stem: Path, sample: Array, formats: Formats) -> Path:
+def _write_array(stem: Path, sample: Array, order: tuple[int, ...]) -> Path:
     path = stem.with_suffix(ARRAY)
     if sample.ndim == 4:
-        sample = np.ascontiguousarray(sample.transpose(ORDERS[formats["arrays"]]))
+        sample = np.ascontiguousarray(sample.transpose(order))
     np.save(path, sample)
     return path
 

@@ -19,8 +19,6 @@ from host.engines import dockerfile, pytorch, recipe
 from host.engines.dockerfile import FOREIGN, first_line
 from host.engines.protocol import Limits, Running, Say
 from host.plan import Environment
-from shared import chips
-from shared.chips import Toolkit
 from shared.contract import CONTRACT
 from shared.faults import Fault
 
@@ -62,9 +60,9 @@ class DockerEngine:
             reason = next((text for sign, text in REASONS.items() if sign in str(error)), first_line(error))
             raise Fault("engine-missing", f"no Docker engine answers ({reason})") from None
 
-    def default_python(self, toolkit: Toolkit) -> str:
-        """The toolkit's own default: an image can have any."""
-        return chips.pythons(toolkit)[0]
+    def default_python(self, pythons: Sequence[str]) -> str:
+        """The first: an image can have any."""
+        return pythons[0]
 
     @_reached()
     def ready(self, environment: Environment) -> bool:

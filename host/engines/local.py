@@ -20,7 +20,6 @@ from host.engines import pytorch, recipe
 from host.engines.protocol import Limits, Running, Say
 from host.plan import Environment
 from shared import chips
-from shared.chips import Toolkit
 from shared.faults import Fault
 
 PATIENCE_S = 5
@@ -32,12 +31,9 @@ class LocalEngine:
 
     name = "local"
 
-    def default_python(self, toolkit: Toolkit) -> str:
-        """The first Python of the toolkit's list that this machine has."""
-        for version in chips.pythons(toolkit):
-            if find_python(version):
-                return version
-        return chips.pythons(toolkit)[0]
+    def default_python(self, pythons: Sequence[str]) -> str:
+        """The first that this machine has."""
+        return next(filter(find_python, pythons), pythons[0])
 
     def ready(self, environment: Environment) -> bool:
         """Whether the virtual environment is complete: its manifest is written last."""

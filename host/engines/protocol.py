@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from host.plan import Environment
-from shared.chips import Toolkit
 from shared.faults import Fault
 
 Say = Callable[[str], None]
@@ -37,8 +36,8 @@ class Engine(Protocol):
 
     name: str
 
-    def default_python(self, toolkit: Toolkit) -> str:
-        """The Python version to use for a toolkit when the user names none."""
+    def default_python(self, pythons: Sequence[str]) -> str:
+        """Which of these Python versions to use when the user names none; the table prefers the first."""
 
     def ready(self, environment: Environment) -> bool:
         """Whether the environment is built; Fault environment-outdated when it speaks another contract."""

@@ -35,21 +35,24 @@ def _unscaled_attention(proto: "ModelProto") -> bool:
     )
 
 
-CHECKS: dict[str, Callable[["ModelProto"], bool]] = {
-    "always": lambda _proto: True,
-    "unscaled-attention": _unscaled_attention,
-}
+ALWAYS = "always"
+CHECKS: dict[str, Callable[["ModelProto"], bool]] = {"unscaled-attention": _unscaled_attention}
 
 
 def without(
-    config: Mapping[str, Any], proto: "ModelProto", known: Mapping[str, Regression]
+    config: Mapping[str, Any], proto: "ModelProto | None", known: Mapping[str, Regression]
 ) -> dict[str, Any]:
     """The toolkit's options with those of the known regressions left out that this graph would run into.
 
-    Rules that the user leaves out are left out too; an empty list of theirs leaves all in.
+    Of a model whose graph is not known, those that every graph runs into. Rules that the user leaves out are
+    left out too; an empty list of theirs leaves all in.
     """
     own = config.get(OPTION)
-    rules = [rule for rule, each in known.items() if CHECKS[each.when](proto)]
+    rules = [
+        rule
+        for rule, each in known.items()
+        if each.when == ALWAYS or (proto is not None and CHECKS[each.when](proto))
+    ]
     if own == [] or not rules:
         return dict(config)
     return {**config, OPTION: list(dict.fromkeys([*rules, *(own or ())]))}

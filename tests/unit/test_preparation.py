@@ -28,7 +28,7 @@ def run(capsys: pytest.CaptureFixture[str], as_json: bool = True, **fields: Any)
 
 
 def test_every_chip_gets_its_graph_and_its_changes(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = run(capsys, chips=("rv1106", "rk3588"), model=model)
+    first, second = run(capsys, chips=("rv1106", "rk3588"), models=(model,))
     assert first["path"] == "out/head/rv1106-int8/prepared.onnx"
     for made, rank in ((first, 4), (second, 3)):
         proto = onnx.load(made["path"])
@@ -42,14 +42,14 @@ def test_every_chip_gets_its_graph_and_its_changes(model: Path, capsys: pytest.C
 
 
 def test_changes_are_listed_for_people(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = run(capsys, as_json=False, chips=("rv1106",), model=model, output=Path("to/f.onnx"))
+    out = run(capsys, as_json=False, chips=("rv1106",), models=(model,), output=Path("to/f.onnx"))
     assert out.startswith("to/f.onnx  int8 for rv1106\n")
     assert "outputs-4d: outputs in four dimensions: y" in out
     assert sorted(path.name for path in Path("to").iterdir()) == ["f.json", "f.onnx"]
 
 
 def test_chip_without_int8_gets_what_it_has(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (made,) = run(capsys, chips=("rk2118",), model=model)
+    (made,) = run(capsys, chips=("rk2118",), models=(model,))
     assert made["dtype"] == "fp16"
 
 
@@ -63,6 +63,6 @@ def test_chip_without_int8_gets_what_it_has(model: Path, capsys: pytest.CaptureF
 )
 def test_refusals_leave_nothing(model: Path, fields: dict[str, Any], code: str) -> None:
     with pytest.raises(Fault) as caught:
-        preparation.run(Settings(model=model, **fields), Screen(), as_json=False)
+        preparation.run(Settings(models=(model,), **fields), Screen(), as_json=False)
     assert caught.value.code == code
     assert not list(Path().rglob("prepared.*")) and not Path("f.onnx").exists()

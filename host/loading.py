@@ -1,0 +1,60 @@
+"""From the user's files to a model that a toolkit takes, along one of the routes."""
+
+from pathlib import Path
+
+from host import export, routes
+from host.console import Screen
+from host.engines.protocol import Engine
+from host.plan import Plan
+from host.settings import Settings
+from host.sources import archives, darknet, native, onnx_model
+from host.sources.native import NativeSource
+from host.sources.onnx_model import Cut, OnnxSource
+from host.sources.source import Source
+from shared import chips
+
+
+def load(
+    settings: Settings, source: Source, each: Plan, engine: Engine, folder: Path, screen: Screen
+) -> OnnxSource | NativeSource:
+    """The model as the plan's toolkit takes it.
+
+    Args:
+        settings: of the request.
+        source: the user's files.
+        each: any of the plans that share the route and the environment.
+        engine: runs the exporter where the route has one.
+        folder: for what is unpacked or exported; made where that is needed.
+        screen: is told what goes on.
+
+    Raises:
+        Fault: any of the model-* codes; those of an exporter.
+    """
+    toolkit = chips.toolkit(each.environment.toolkit)
+    source = on_disk(source, folder)
+    if each.route.by == routes.NATIVE:
+        return native.load(
+            source, toolkit, settings.inputs, settings.outputs, settings.input_sizes, settings.size
+        )
+    if each.route.by == routes.EXPORT:
+        exported = export.to_onnx(settings, source, each.route, toolkit.max_opset, engine, folder, screen)
+        return onnx_model.load(exported, toolkit, settings.size)
+    return graph(settings, source, toolkit)
+
+
+def graph(settings: Settings, source: Source, toolkit: chips.Toolkit) -> OnnxSource:
+    """The model as a graph, on the routes that need no exporter.
+
+    Raises:
+        Fault: any of the model-* codes.
+    """
+    if source.format == routes.ONNX:
+        cut = Cut(settings.inputs, settings.outputs, settings.input_sizes)
+        return onnx_model.load(source.files["model"], toolkit, settings.size, cut)
+    proto = darknet.to_onnx(source.files["cfg"], source.files["weights"])
+    return onnx_model.check(proto, source.files["cfg"], toolkit, settings.size)
+
+
+def on_disk(source: Source, folder: Path) -> Source:
+    """The source with its files on disk: those of an archive are unpacked into `folder`."""
+    return archives.unpack(source, folder / "unpacked") if source.archive else source

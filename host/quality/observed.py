@@ -1,0 +1,48 @@
+"""Which channels of an output belong together, seen from its values: for models whose graph is not read."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from host.quality.channels import Group, Layout
+
+WIDE = 8.0
+"""Beyond this the values of a channel are no probabilities, nor can they share a scale with some."""
+
+
+def observed_layouts(outputs: Mapping[str, NDArray[Any]]) -> dict[str, Layout]:
+    """The channel groups of every output, by name.
+
+    Channels that stay within 0..1 are kept apart from those that reach far beyond, as scores beside boxes in
+    pixels do; what lies between belongs to its neighbours.
+
+    Args:
+        outputs: every output's K answers stacked, [K, *shape].
+    """
+    return {name: _layout(values) for name, values in outputs.items()}
+
+
+def _layout(values: NDArray[Any]) -> Layout:
+    axis = _channel_axis(values.shape[1:])
+    if axis is None:
+        return Layout(0, (Group(0, values.shape[1] if values.ndim > 1 else 1, False),))
+    channels = np.moveaxis(values, 1 + axis, 0)
+    rows = np.abs(channels.reshape(len(channels), -1).astype(np.float64))
+    unit = (channels.reshape(len(channels), -1).min(axis=1) >= 0) & (rows.max(axis=1) <= 1)
+    wide = rows.max(axis=1) > WIDE
+    if not (unit.any() and wide.any()):
+        return Layout(axis, (Group(0, len(channels), bool(unit.all())),))
+    stops = [0, *(np.flatnonzero(unit[1:] != unit[:-1]) + 1).tolist(), len(channels)]
+    return Layout(axis, tuple(Group(start, stop, bool(unit[start])) for start, stop in pairwise(stops)))
+
+
+def _channel_axis(shape: tuple[int, ...]) -> int | None:
+    """The axis of the kinds of values, batch being axis 0: the shorter one of [1, cells, channels]."""
+    if len(shape) == 3:
+        return 1 if shape[1] <= shape[2] else 2
+    if len(shape) == 4:  # [1, C, H, W] or [1, H, W, C]: width and height are equal or near to it
+        return 1 if abs(shape[2] - shape[3]) <= abs(shape[1] - shape[2]) else 3
+    return 1 if len(shape) == 2 else None

@@ -1,0 +1,56 @@
+"""A part of a graph as a model of its own: what --inputs, --outputs and --input-sizes ask of an ONNX file."""
+
+from collections.abc import Sequence
+
+from onnx import ModelProto, TensorProto
+from onnx.helper import make_tensor_value_info
+from onnx.shape_inference import infer_shapes
+from onnx.utils import Extractor
+
+from host.sources.interface import graph_inputs
+from shared import chips
+from shared.faults import Fault
+
+
+def cut_out(
+    proto: ModelProto, inputs: Sequence[str], outputs: Sequence[str], shapes: Sequence[Sequence[int]]
+) -> ModelProto:
+    """The graph from the tensors `inputs` to the tensors `outputs`; the file's own where none are named.
+
+    Args:
+        proto: the whole model; its inputs may change.
+        inputs: names of tensors anywhere in the graph.
+        outputs: the same.
+        shapes: of the inputs in their order, batch included; none for what the file says.
+
+    Raises:
+        Fault: bad-option when there is no such tensor, or as many shapes as inputs.
+    """
+    names = list(inputs) or [value.name for value in graph_inputs(proto)]
+    ends = list(outputs) or [value.name for value in proto.graph.output]
+    tensors = [value.name for value in graph_inputs(proto)]
+    tensors += [name for node in proto.graph.node for name in node.output if name]
+    for flag, wanted in (("--inputs", names), ("--outputs", ends)):
+        for name in wanted:
+            if name not in tensors:
+                raise Fault("bad-option", f"{flag}: {chips.unknown('tensor', name, tensors[-10:] + tensors)}")
+    if shapes and len(shapes) != len(names):
+        raise Fault("bad-option", f"--input-sizes: {len(shapes)} shapes for {len(names)} inputs")
+    part = _part(proto, names, ends) if inputs or outputs else proto
+    for value, shape in zip(graph_inputs(part), shapes, strict=False):
+        element = value.type.tensor_type.elem_type or TensorProto.FLOAT
+        value.CopyFrom(make_tensor_value_info(value.name, element, list(shape)))
+    return part
+
+
+def _part(proto: ModelProto, names: list[str], ends: list[str]) -> ModelProto:
+    known = infer_shapes(proto)
+    told = {value.name for value in (*known.graph.input, *known.graph.value_info, *known.graph.output)}
+    for name in (*names, *ends):
+        if name not in told:  # a type must be there; floats are what graphs are made of
+            known.graph.value_info.append(make_tensor_value_info(name, TensorProto.FLOAT, None))
+    try:
+        return Extractor(known).extract_model(names, ends)
+    except Exception as error:  # ValueError and others, for tensors that do not hang together
+        cause = " ".join(str(error).split())[:200]
+        raise Fault("bad-option", f"--inputs and --outputs: no graph lies between them ({cause})") from error
