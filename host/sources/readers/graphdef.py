@@ -46,7 +46,7 @@ SCHEMA = messages(
       optional MetaInfoDef meta_info_def = 1; optional GraphDef graph_def = 2;
       repeated NamedSignature signature_def = 5;
     }
-    message SavedModel { optional int64 saved_model_schema_version = 1; repeated MetaGraphDef meta_graphs = 2; }
+    message SavedModel { repeated MetaGraphDef meta_graphs = 2; }
     """,
 )
 

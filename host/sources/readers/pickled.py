@@ -47,7 +47,7 @@ def tensors(data: bytes) -> tuple[Tensor, ...]:
     """The tensors of a pickle in the order in which they are made. Raises Malformed."""
     stack: list[Any] = []
     memo: dict[Any, Any] = {}
-    found = []
+    found: list[Tensor] = []
     try:
         for opcode, argument, _ in _steps(data):
             name, taken = opcode.name, _take(stack, opcode.stack_before)

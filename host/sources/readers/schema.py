@@ -1,6 +1,6 @@
 """Protocol buffer messages from the few fields of a published schema that a reader needs.
 
-Generated modules would bring the whole of TensorFlow or Caffe; what is not declared here is skipped when read.
+Generated modules would bring the whole of TensorFlow or Caffe. What is not declared is skipped when read.
 """
 
 import re
@@ -19,8 +19,8 @@ def messages(package: str, definition: str) -> Mapping[str, Callable[[], Any]]:
 
     Args:
         package: of this definition alone; it is not on the wire.
-        definition: messages and enums side by side, a field a statement; a map is declared as what it is on the
-            wire, repeated entries with the fields `key` and `value`.
+        definition: messages and enums side by side, none inside another; a map is declared as what it is on
+            the wire, repeated entries with the fields `key` and `value`.
     """
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package)
     blocks = _BLOCK.findall(definition)

@@ -1,7 +1,7 @@
 """Reads a TensorFlow Lite model.
 
-The `tflite` package knows the schema but trusts its input. So the counts that loops run over are checked against
-the file's size first, and whatever else its look-ups raise means a damaged file.
+The `tflite` package knows the schema but trusts its input. So the counts that loops run over are checked
+against the file's size first, and whatever else its look-ups raise means a damaged file.
 """
 
 import struct
@@ -117,7 +117,7 @@ def _port(tensor: Any) -> Port:
         "?" if length <= 0 or (axis < len(signature) and signature[axis] < 0) else length
         for axis, length in enumerate(shape)
     )
-    dtype = _DTYPES[tensor.Type()] if tensor.Type() in _DTYPES else "?"
+    dtype = _DTYPES.get(tensor.Type(), "?")
     return Port((tensor.Name() or b"").decode(), lengths, dtype, channels_last=len(lengths) == 4)
 
 

@@ -1,7 +1,7 @@
-"""Reads a TorchScript archive without PyTorch: its code is text, and its pickles are walked through, not loaded.
+"""Reads a TorchScript archive without PyTorch: its code is text, its pickles are walked through, not loaded.
 
-The signature of `forward` tells the inputs. How large they are is only in files whose tracer kept the shapes of
-its example, as those of PyTorch 2 do.
+The signature of `forward` tells the inputs. How large they are is only in files whose tracer kept the shapes
+of its example, as those of PyTorch 2 do.
 """
 
 import re
