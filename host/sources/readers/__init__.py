@@ -24,6 +24,7 @@ def _lazy(module: str) -> Reader:
 
 
 READERS: Mapping[str, Reader] = {
+    "onnx": _lazy("onnx"),
     "tflite": _lazy("tflite"),
     "torchscript": _lazy("torchscript"),
     "caffe": _lazy("caffe"),
