@@ -59,7 +59,7 @@ def resolve(
     problems += [
         Fault("model-missing", f"model {one} does not exist")
         for one in values.get("models", ())
-        if not one.exists()
+        if not (one.exists() or one.with_name(f"{one.name}.index").exists())  # TensorFlow's checkpoints
     ]
     if "dataset" in values and not values["dataset"].exists():
         problems.append(Fault("dataset-missing", f"dataset {values['dataset']} does not exist"))

@@ -135,7 +135,8 @@ def explain(checks: Checks, estimated: bool = False) -> str:
 def _check(
     name: str, simulated: NDArray[Any], reference: NDArray[Any], layout: Layout, bits: int | None
 ) -> OutputCheck:
-    channels = [np.moveaxis(stacked, 1 + layout.axis, 0) for stacked in (simulated, reference)]
+    shaped = [stacked if stacked.ndim > 1 else stacked[:, None] for stacked in (simulated, reference)]
+    channels = [np.moveaxis(stacked, 1 + layout.axis, 0) for stacked in shaped]
     values, expected = (_numbers(array.reshape(len(array), -1)) for array in channels)
     step = _step(simulated, bits)
     return OutputCheck(

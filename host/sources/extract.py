@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from onnx import ModelProto, TensorProto
+from onnx.checker import check_model
 from onnx.helper import make_tensor_value_info
 from onnx.shape_inference import infer_shapes
 from onnx.utils import Extractor
@@ -50,7 +51,9 @@ def _part(proto: ModelProto, names: list[str], ends: list[str]) -> ModelProto:
         if name not in told:  # a type must be there; floats are what graphs are made of
             known.graph.value_info.append(make_tensor_value_info(name, TensorProto.FLOAT, None))
     try:
-        return Extractor(known).extract_model(names, ends)
-    except Exception as error:  # ValueError and others, for tensors that do not hang together
+        part = Extractor(known).extract_model(names, ends)
+        check_model(part)
+        return part
+    except Exception as error:  # several kinds, for tensors that do not hang together
         cause = " ".join(str(error).split())[:200]
         raise Fault("bad-option", f"--inputs and --outputs: no graph lies between them ({cause})") from error
