@@ -22,6 +22,9 @@ FAULTS: Dict[str, Kind] = {
     "model-missing": Kind(2, 422, "Check the path that --model (or rkforge.yaml) names."),
     "model-invalid": Kind(2, 422, "Export the model again and check that the copy is complete."),
     "model-format": Kind(2, 422, "Export the model to ONNX."),
+    "pickle-refused": Kind(
+        2, 422, "If you trust where the file comes from, add --trust-pickle; else do not use it."
+    ),
     "model-data-missing": Kind(2, 422, "Put the external data file beside the .onnx file."),
     "model-weights": Kind(2, 422, "Export the model again from a checkpoint whose weights are finite."),
     "model-opset": Kind(2, 422, "Export the model again with a lower opset."),
