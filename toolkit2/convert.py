@@ -1,4 +1,4 @@
-"""One conversion with rknn-toolkit2: config, load, build, export, simulate, analyse.
+"""One conversion with rknn-toolkit2: config, load, build, export, simulate, compare with, analyse.
 
 The only module that imports the vendor's code. Return codes are checked everywhere: some failures
 raise, some return -1, and `export_rknn` after a failed build would write an older model.
@@ -10,15 +10,16 @@ from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
-import numpy
 import torch
 from rknn.api import RKNN
 from rknn.api.rknn_compiler import RKNNCompiler
 
 from shared import heap
 from shared.contract import Job
+from toolkit2 import reference
 from toolkit2.analysis import analyse
 from toolkit2.loaders import LOADERS
+from toolkit2.simulator import simulate
 
 TELLS_ALL = 3
 """The compiler's level of talk that includes its table of operators. `RKNN(verbose=True)` sets it too, but
@@ -58,33 +59,16 @@ def convert(job: Job, directory: str, enter: Callable[[str], None], save: Callab
         if job.heldout:
             enter("check")
             save(after="the simulator")
-            save(simulated=simulate(rknn, job, directory))
+            simulated = simulate(rknn, job, directory)
+            save(simulated=simulated)
+            save(after="the source's own framework")
+            save(reference=reference.compute(job, directory, simulated))
         if job.analysis:
             enter("check")
             save(after="the error analysis")
             save(documents=analyse(rknn, job, directory))
     finally:
         rknn.release()
-
-
-def simulate(rknn: Any, job: Job, directory: str) -> list[str]:
-    """Run the built model on the held-out inputs; one .npy per output, shape (images, *output shape)."""
-    _check("init_runtime", rknn.init_runtime())
-    arrays = [numpy.load(path) for path in job.heldout]
-    images = [array.dtype == numpy.uint8 for array in arrays]
-    layouts = ["nhwc" if image else "nchw" for image in images]
-    runs = []
-    for number in range(len(arrays[0])):
-        sample = [
-            array[number : number + 1] if image else array[number]
-            for array, image in zip(arrays, images, strict=True)
-        ]
-        runs.append(rknn.inference(inputs=sample, data_format=layouts))
-    names = []
-    for number, outputs in enumerate(zip(*runs, strict=True)):
-        names.append(f"simulated.{number}.npy")
-        numpy.save(os.path.join(directory, names[-1]), numpy.stack(outputs))
-    return names
 
 
 def environment() -> dict[str, Any]:

@@ -34,7 +34,10 @@ STOREYS = (
     ("shared",),
 )
 """From the front door down; a module belongs to the longest name that fits. Imports go down or sideways."""
-OF_TOOLKIT = {"toolkit2": {"numpy", "torch", "rknn"}, "legacy": {"numpy", "rknn", "ruamel"}}
+OF_TOOLKIT = {
+    "toolkit2": {"numpy", "torch", "rknn", "cv2", "tensorflow"},
+    "legacy": {"numpy", "rknn", "ruamel"},
+}
 """What a driver may import besides the standard library and shared/: its own toolkit and what that brings."""
 
 
