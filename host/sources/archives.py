@@ -141,9 +141,10 @@ def _extract(
         if target.is_file():
             continue
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with _open(archive, info, path) as packed, target.open("xb") as file:
-                shutil.copyfileobj(packed, file, 1 << 20)
+            with _open(archive, info, path) as packed:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("xb") as file:
+                    shutil.copyfileobj(packed, file, 1 << 20)
         except DAMAGE as error:
             raise Fault("model-invalid", f"{info.filename!r} in {path} is damaged: {error}.") from error
         except OSError as error:

@@ -82,7 +82,7 @@ def _folder(folder: Path) -> Source:
 
 def _archive(path: Path) -> Source:
     with archives.opened(path) as entries:
-        source = _among([entry for entry in entries if worth_a_look(entry.path.name)], path)
+        source = _among([entry for entry in entries if all(map(worth_a_look, entry.path.parts))], path)
     return Source(source.format, source.files, path)
 
 
