@@ -33,9 +33,8 @@ def load(
     toolkit = chips.toolkit(each.environment.toolkit)
     source = on_disk(source, folder)
     if each.route.by == routes.NATIVE:
-        return native.load(
-            source, toolkit, settings.inputs, settings.outputs, settings.input_sizes, settings.size
-        )
+        asked = settings.inputs, settings.outputs, settings.input_sizes
+        return native.load(source, toolkit, *asked, settings.size, folder / "rewritten")
     if each.route.by == routes.EXPORT:
         exported = export.to_onnx(settings, source, each.route, toolkit.max_opset, engine, folder, screen)
         return onnx_model.load(exported, toolkit, settings.size)

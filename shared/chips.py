@@ -36,6 +36,15 @@ class Regression(NamedTuple):
     why: str
 
 
+class Loader(NamedTuple):
+    """What a toolkit's loader of a format makes of operators, as far as it does not say so itself."""
+
+    known: Sequence[str] = ()
+    """Those that it has, where it leaves out others without a word; empty where it does not."""
+    refused: Dict[str, str] = {}
+    """Operator -> why it cannot be given to it."""
+
+
 class Variant(NamedTuple):
     """One of the sets of packages that an environment can have."""
 
@@ -98,6 +107,8 @@ class Toolkit(NamedTuple):
     """Operator that its compiler sends to the CPU -> what keeps it on the NPU."""
     regressions: Dict[str, Dict[str, Regression]]
     """Version -> rule -> when and why it has to be left out."""
+    loaders: Dict[str, Loader]
+    """Format -> its loader."""
     algorithms: Sequence[str]
     dtypes: Dict[str, Dtype]
     config_keys: Dict[str, Dict[str, Any]]
@@ -270,8 +281,15 @@ def _tables() -> _Tables:
             version: {rule: Regression(**value) for rule, value in rules.items()}
             for version, rules in entry.pop("regressions").items()
         }
-        variants = _variants(entry)
-        known[name] = Toolkit(name=name, dtypes=dtypes, regressions=regressions, variants=variants, **entry)
+        loaders = {key: Loader(**value) for key, value in entry.pop("loaders").items()}
+        known[name] = Toolkit(
+            name=name,
+            dtypes=dtypes,
+            regressions=regressions,
+            variants=_variants(entry),
+            loaders=loaders,
+            **entry,
+        )
     made = {}
     for name, entry in table["chips"].items():
         made[name] = Chip(name=name, toolkit=known[entry.pop("toolkit")], **entry)

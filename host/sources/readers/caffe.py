@@ -1,7 +1,7 @@
 """Reads a Caffe network: .prototxt and .caffemodel.
 
-The vendor's loader fills in random weights where the .caffemodel lacks them and reports success. So every layer
-that learns must find its weights there, all of them, in the size that its parameters tell.
+The vendor's loader fills in random weights where the .caffemodel lacks them and reports success. So every
+layer that learns must find its weights there, all of them, in the size that its parameters tell.
 """
 
 from collections import Counter

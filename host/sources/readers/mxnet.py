@@ -1,7 +1,7 @@
 """Reads an MXNet model: the graph in -symbol.json, the arrays in .params.
 
-Layout of .params: src/ndarray/ndarray.cc of MXNet, NDArray::Save. Every array is walked over: a file cut short
-and weights that the graph takes and the file lacks are found here.
+Layout of .params: src/ndarray/ndarray.cc of MXNet, NDArray::Save. Every array is walked over: a file that is
+cut short and weights that the graph takes and the file lacks are found here.
 """
 
 import json
@@ -20,7 +20,7 @@ from shared.flatbuffer import Malformed, unpack
 TITLE = "an MXNet model"
 _LIST_MAGIC = 0x112
 _MAGIC = {0xF993FAC8: False, 0xF993FAC9: True, 0xF993FACA: True}
-"""Mark of an array -> whether its kind of storage follows; in the oldest files the mark is the rank itself."""
+"""Mark of an array -> whether its storage's kind follows; in the oldest files it is the rank itself."""
 _SIZES = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8, 7: 1}
 """Number of a type -> bytes."""
 _MOST_AXES = 32

@@ -22,8 +22,8 @@ SCHEMA = messages(
     message BlobShape { repeated int64 dim = 1; }
     message BlobProto {
       optional int32 num = 1; optional int32 channels = 2; optional int32 height = 3;
-      optional int32 width = 4; optional bytes data = 5; optional BlobShape shape = 7; optional bytes double_data = 8;
-      optional bytes raw_data = 12;
+      optional int32 width = 4; optional bytes data = 5; optional BlobShape shape = 7;
+      optional bytes double_data = 8;      optional bytes raw_data = 12;
     }
     message InputParameter { repeated BlobShape shape = 1; }
     message ConvolutionParameter {
@@ -48,16 +48,18 @@ SCHEMA = messages(
     }
     enum LayerType {
       NONE = 0; ACCURACY = 1; BNLL = 2; CONCAT = 3; CONVOLUTION = 4; DATA = 5; DROPOUT = 6;
-      EUCLIDEAN_LOSS = 7; FLATTEN = 8; HDF5_DATA = 9; HDF5_OUTPUT = 10; IM2COL = 11; IMAGE_DATA = 12; INFOGAIN_LOSS = 13;
-      INNER_PRODUCT = 14; LRN = 15; MULTINOMIAL_LOGISTIC_LOSS = 16; POOLING = 17; RELU = 18; SIGMOID = 19;
-      SOFTMAX = 20; SOFTMAX_LOSS = 21; SPLIT = 22; TANH = 23; WINDOW_DATA = 24; ELTWISE = 25; POWER = 26;
+      EUCLIDEAN_LOSS = 7; FLATTEN = 8; HDF5_DATA = 9; HDF5_OUTPUT = 10; IM2COL = 11; IMAGE_DATA = 12;
+      INFOGAIN_LOSS = 13; INNER_PRODUCT = 14; LRN = 15; MULTINOMIAL_LOGISTIC_LOSS = 16;
+      POOLING = 17; RELU = 18; SIGMOID = 19; SOFTMAX = 20; SOFTMAX_LOSS = 21; SPLIT = 22; TANH = 23;
+      WINDOW_DATA = 24; ELTWISE = 25; POWER = 26;
       SIGMOID_CROSS_ENTROPY_LOSS = 27; HINGE_LOSS = 28; MEMORY_DATA = 29; ARGMAX = 30; THRESHOLD = 31;
       DUMMY_DATA = 32; SLICE = 33; MVN = 34; ABSVAL = 35; SILENCE = 36; CONTRASTIVE_LOSS = 37; EXP = 38;
       DECONVOLUTION = 39;
     }
     message V1LayerParameter {
       repeated string bottom = 2; repeated string top = 3; optional string name = 4;
-      optional LayerType type = 5; repeated BlobProto blobs = 6; optional ConvolutionParameter convolution_param = 10;
+      optional LayerType type = 5; repeated BlobProto blobs = 6;
+      optional ConvolutionParameter convolution_param = 10;
       optional InnerProductParameter inner_product_param = 17; repeated NetStateRule include = 32;
       repeated NetStateRule exclude = 33;
     }
