@@ -14,6 +14,8 @@ from images.pytorch import sources
 
 HERE = Path(__file__).resolve().parent
 LOCKS = HERE / "locks"
+TENSORFLOW = "tensorflow"
+"""The variant that has it."""
 
 # README.md tells how it was seen that neither a conversion nor the simulator loads these.
 THIN = (
@@ -29,8 +31,13 @@ THIN = (
     "setuptools/tests",
     *sources.THIN,
 )
-# TensorFlow and TFLite models need TensorFlow; the slim variant is for ONNX only.
+# TensorFlow and TFLite models need TensorFlow, TorchScript needs PyTorch.
 THIN_SLIM = ("rknn/base/convertor/tensorflow2onnx",)
+THIN_TENSORFLOW = (
+    "tensorflow/include",
+    "tensorflow/xla_aot_runtime_src",
+    "tensorflow/python/profiler/internal/_pywrap_profiler.so",
+)
 
 
 def torch_sources(python: str, variant: str) -> List[str]:
@@ -43,10 +50,19 @@ def toolkit_lock(version: str, python: str) -> Path:
     return LOCKS / ("%s-py%s.lock" % (version, python.replace(".", "")))
 
 
+def tensorflow_lock(python: str) -> Path:
+    """The lock that pins TensorFlow and what it needs beside the toolkit's own packages."""
+    return LOCKS / ("tensorflow-py%s.lock" % python.replace(".", ""))
+
+
 def parts(version: str, python: str, variant: str, torch_source: str) -> List[Part]:
-    """The toolkit with its requirements, then PyTorch."""
-    toolkit = Part(toolkit_lock(version, python))
-    return [toolkit] if variant == "slim" else [toolkit, sources.part(torch_source, python)]
+    """The toolkit with its requirements, then PyTorch, then TensorFlow."""
+    made = [Part(toolkit_lock(version, python))]
+    if variant != "slim":
+        made.append(sources.part(torch_source, python))
+    if variant == TENSORFLOW:
+        made.append(Part(tensorflow_lock(python)))
+    return made
 
 
 def put_stand_in(site: Path, variant: str) -> None:
@@ -58,7 +74,7 @@ def put_stand_in(site: Path, variant: str) -> None:
 RECIPE = Recipe(
     folder=HERE,
     parts=parts,
-    thin={"full": THIN, "slim": THIN + THIN_SLIM},
+    thin={"full": THIN, TENSORFLOW: THIN + THIN_TENSORFLOW, "slim": THIN + THIN_SLIM},
     sources=torch_sources,
     beside=(sources.HERE,),
     finish=put_stand_in,

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.images.sealed import Image
 
 DEFAULTS = [
-    Environment(toolkit.name, toolkit.versions[0], chips.pythons(toolkit)[0], variant)
+    Environment(toolkit.name, toolkit.versions[0], chips.pythons(toolkit, variant)[0], variant)
     for toolkit in chips.toolkits().values()
     for variant in toolkit.variants
     if toolkit.variants[variant].formats

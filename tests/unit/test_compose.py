@@ -18,8 +18,8 @@ ENVIRONMENTS = [
     Environment(toolkit.name, version, python, variant)
     for toolkit in chips.toolkits().values()
     for version in toolkit.versions
-    for python in chips.pythons(toolkit)
     for variant in toolkit.variants
+    for python in chips.pythons(toolkit, variant)
 ]
 
 

@@ -208,8 +208,8 @@ def test_toolkit_has_all_that_belongs_to_one(toolkit: chips.Toolkit) -> None:
     wanted += [
         lock
         for version in toolkit.versions
-        for python in chips.pythons(toolkit)
         for variant in toolkit.variants
+        for python in chips.pythons(toolkit, variant)
         for lock in recipe.of(toolkit.name).locks(version, python, variant)
     ]
     assert [str(path.relative_to(ROOT)) for path in wanted if not path.is_file()] == []
@@ -221,8 +221,8 @@ def test_environments_of_a_toolkit_differ(toolkit: chips.Toolkit) -> None:
     tags = [
         Environment(toolkit.name, version, python, variant).tag
         for version in toolkit.versions
-        for python in chips.pythons(toolkit)
         for variant in toolkit.variants
+        for python in chips.pythons(toolkit, variant)
     ]
     assert len(set(tags)) == len(tags)
 
