@@ -123,6 +123,8 @@ class Route(Layer):
     title = "route"
     shares: tuple[tuple[int, int], ...]
     """First channel and one past the last of each that it reads."""
+    channels: tuple[int, ...]
+    """Of each that it reads."""
 
 
 @dataclass(frozen=True)

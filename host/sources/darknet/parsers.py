@@ -142,7 +142,8 @@ def _route(section: Section, place: Place) -> Layer:
         raise section.wrong(f"groups={groups} do not divide {shapes[0][0]} channels", "groups")
     shares = tuple((shape[0] // groups * group, shape[0] // groups * (group + 1)) for shape in shapes)
     outer = (sum(stop - start for start, stop in shares), *shapes[0][1:])
-    return Route(place.number, reads, shapes[0], outer, shares=shares)
+    channels = tuple(shape[0] for shape in shapes)
+    return Route(place.number, reads, shapes[0], outer, shares=shares, channels=channels)
 
 
 def _shortcut(section: Section, place: Place) -> Layer:

@@ -22,6 +22,7 @@ Arrays = tuple[Mapping[str, NDArray[np.float32]], ...]
 
 _NUMBER = 4
 _VERSION = struct.Struct("<3i")
+_FORKED = 5
 _WRONG_WAY_ROUND = 1000
 """Versions above this one have connected layers' weights the other way round."""
 
@@ -44,6 +45,16 @@ class Header:
     def transposed(self) -> bool:
         """Whether connected layers have their weights as [inputs, outputs]."""
         return max(self.major, self.minor) > _WRONG_WAY_ROUND
+
+    def deviation(self, variances: NDArray[Any]) -> NDArray[np.float64]:
+        """What batch normalization divides by: Darknet adds 1e-6 to the root, its fork 1e-5 to the variance.
+
+        A channel that is all but dead shows the difference. The fork, AlexeyAB's, saves as revision 5
+        (version.h), the original as 0 (save_weights_upto in parser.c).
+        """
+        exact = variances.astype(np.float64)
+        forked = self.revision >= _FORKED
+        return np.asarray(np.sqrt(exact + 1e-5) if forked else np.sqrt(exact) + 1e-6)
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}.{self.revision}"
