@@ -1,0 +1,178 @@
+"""Darknet networks to test with: numbers for a .cfg that keep its values alive, and what others make of both.
+
+Darknet's own library and OpenCV's reader are the judges; neither shares code with the bridge.
+"""
+
+import ctypes
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from math import prod
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from host.sources.darknet.cfg import Network, read
+from host.sources.darknet.layers import Grid, Shortcut, Yolo
+
+Array = NDArray[np.float32]
+
+VERSION = (0, 2, 0)
+_ADDED = 0.3
+"""Of a layer whose values a shortcut adds: a hundred such sums do not explode."""
+_DECODED = 0.5
+"""Of a layer whose values are exponents of sizes."""
+
+
+def write_weights(path: Path, network: Network, seed: int = 0, version: Sequence[int] = VERSION) -> None:
+    """Random numbers of a variance that neither dies nor explodes from layer to layer."""
+    random = np.random.default_rng(seed)
+    gains = dict.fromkeys((layer.number for layer in network.layers), 1.4)
+    for layer in network.layers:
+        if isinstance(layer, Shortcut | Grid):
+            gains[layer.reads[0]] = _ADDED if isinstance(layer, Shortcut) else _DECODED
+    with path.open("wb") as file:
+        file.write(struct.pack("<3iq", *version, 0))
+        for layer in network.layers:
+            for name, shape in layer.weights.items():
+                file.write(_values(random, name, shape, gains[layer.number]).astype("<f4").tobytes())
+
+
+def _values(
+    random: np.random.Generator, name: str, shape: tuple[int, ...], gain: float
+) -> NDArray[np.float64]:
+    if name == "weights":
+        return random.normal(0, gain / np.sqrt(prod(shape[1:])), shape)
+    if name in ("scales", "variances"):
+        return random.uniform(0.7, 1.3, shape)
+    return random.normal(0, 0.1, shape)
+
+
+def image(network: Network, seed: int = 0) -> Array:
+    """Noise in 0..1: [1, channels, height, width]."""
+    return np.random.default_rng(seed).random((1, *network.input), np.float32)
+
+
+def of_opencv(cfg: Path, weights: Path, values: Array) -> Array:
+    """What OpenCV makes of a network, laid out as the bridge does.
+
+    A detector's rows are boxes as shares of the input, objectness, and classes multiplied by it; OpenCV puts
+    zero for classes up to the section's `thresh`, by default 0.2, so those are not a number here.
+
+    Raises:
+        cv2.error: it cannot read or run the network.
+    """
+    network = read(cfg)
+    net = cv2.dnn.readNetFromDarknet(str(cfg), str(weights))
+    net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
+    net.enableFusion(False)  # what it fuses is not always what it read
+    net.setInput(values)
+    names = net.getUnconnectedOutLayersNames()
+    outputs = dict(zip(names, net.forward(names), strict=True))
+    if not network.grids:
+        return np.asarray([*outputs.values()][-1], np.float32)
+    if len(network.grids) == 1:
+        outputs[network.grids[0].name] = next(iter(outputs.values()))  # [region] has another name there
+    rows = []
+    for grid in network.grids:
+        by_cell = outputs[grid.name].reshape(-1, len(grid.anchors), 5 + grid.classes)
+        rows.append(by_cell.transpose(1, 0, 2).reshape(-1, 5 + grid.classes).astype(np.float32))
+    table: Array = np.concatenate(rows)
+    table[:, 5:][table[:, 5:] == 0] = np.nan
+    return table
+
+
+def of_bridge(output: Array, network: Network) -> Array:
+    """The bridge's output in the same layout."""
+    if not network.grids:
+        return output
+    table: Array = output[0].T.copy()
+    table[:, :4] /= np.tile(network.input[:0:-1], 2)
+    table[:, 5:] *= table[:, 4:5]
+    return table
+
+
+def apart(expected: Array, found: Array) -> float:
+    """The largest difference; of what is larger than 1, as a share of it."""
+    expected = expected.reshape(found.shape)
+    if not np.isfinite(found).all():
+        return np.inf
+    gaps = np.abs(expected - found) / np.maximum(np.abs(expected), 1)
+    return float(np.nanmax(gaps))
+
+
+class Darknet:
+    """Darknet's own library, as Debian's package `darknet` has it (pjreddie/darknet of September 2018)."""
+
+    def __init__(self, library: Path) -> None:
+        self._library = ctypes.CDLL(str(library), mode=os.RTLD_LAZY)
+        self._library.load_network.restype = ctypes.c_void_p
+        self._library.network_predict.restype = ctypes.POINTER(ctypes.c_float)
+        self._library.get_network_boxes.restype = ctypes.POINTER(_Detection)
+
+    def run(self, cfg: Path, weights: Path, values: Array) -> Array:
+        """What it makes of a network, laid out as the bridge does; see `of_opencv`."""
+        network = read(cfg)
+        net = ctypes.c_void_p(self._library.load_network(str(cfg).encode(), str(weights).encode(), 0))
+        flat = np.ascontiguousarray(values, np.float32)
+        result = self._library.network_predict(net, flat.ctypes.data_as(ctypes.POINTER(ctypes.c_float)))
+        if not network.grids:
+            count = prod(network.last.outer)
+            output = np.ctypeslib.as_array(result, (count,)).copy()
+        else:
+            output = self._table(net, network)
+        self._library.free_network(net)
+        return output
+
+    def _table(self, net: ctypes.c_void_p, network: Network) -> Array:
+        count = ctypes.c_int()
+        height, width = network.input[1:]
+        boxes = self._library.get_network_boxes(
+            net, width, height, ctypes.c_float(-1), ctypes.c_float(0.5), None, 1, ctypes.byref(count)
+        )
+        rows = [
+            [*each.bbox, each.objectness, *each.prob[: network.grids[0].classes]]
+            for each in boxes[: count.value]
+        ]
+        table = np.asarray(rows, np.float32)
+        self._library.free_detections(boxes, count)
+        return np.concatenate([*_by_anchor(table, network)])
+
+
+class _Detection(ctypes.Structure):
+    """darknet.h: detection."""
+
+    _fields_ = (
+        ("bbox", ctypes.c_float * 4),
+        ("classes", ctypes.c_int),
+        ("prob", ctypes.POINTER(ctypes.c_float)),
+        ("mask", ctypes.POINTER(ctypes.c_float)),
+        ("objectness", ctypes.c_float),
+        ("sort_class", ctypes.c_int),
+    )
+
+
+def _by_anchor(table: Array, network: Network) -> Sequence[Array]:
+    """Rows anchor by anchor; those of [yolo] come cell by cell."""
+    pieces, start = [], 0
+    for grid in network.grids:
+        count = len(grid.anchors) * grid.inner[1] * grid.inner[2]
+        piece = table[start : start + count]
+        if isinstance(grid, Yolo):
+            piece = piece.reshape(-1, len(grid.anchors), table.shape[1]).transpose(1, 0, 2).reshape(count, -1)
+        pieces.append(piece)
+        start += count
+    return pieces
+
+
+def of_batch_one(cfg: Path, copy: Path) -> Path:
+    """A copy of a .cfg for one image at a time: Darknet would make room for a batch."""
+    alone: Mapping[str, str] = {"batch": "1", "subdivisions": "1"}
+    lines = []
+    for line in cfg.read_text(encoding="utf-8").splitlines():
+        key = line.partition("=")[0].strip()
+        lines.append(f"{key}={alone[key]}" if key in alone else line)
+    copy.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return copy
