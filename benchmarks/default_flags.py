@@ -2,10 +2,10 @@
 
     python benchmarks/default_flags.py FOLDER [--chips rk3588 rv1106] [--dtype int8]
 
-Every file goes through `invoke convert` with the local engine, without the cache and without a dataset, so that
-a chip that has fp16 gets it unless --dtype says otherwise. Prints a markdown table: how each conversion ended,
-how often the toolkit had to be asked again, the greatest difference of the float outputs' boxes and scores to
-the source's own, and the verdict on the simulated outputs; exit status 1 when one conversion failed.
+Every file goes through `invoke convert` with the local engine, without the cache and without a dataset, so
+that a chip that has fp16 gets it unless --dtype says otherwise. Prints a markdown table: how each conversion
+ended, how often the toolkit had to be asked again, the verdict on the simulated outputs, how many of the float
+model's boxes the simulated ones hit, and seconds; exit status 1 when one conversion failed.
 
 Exports of Ultralytics' architectures are made by benchmarks/export_ultralytics.py.
 """
@@ -37,7 +37,7 @@ def main() -> int:
     print("|" + "---|" * len(COLUMNS))
     for path in sorted(options.folder.glob("*.onnx")):
         for row in rows(path, options.chips, options.dtype):
-            good = good and row[2] == "ok"
+            good = good and "ok" in row
             print(f"| {path.stem} | " + " | ".join(row) + " |", flush=True)
     return 0 if good else 1
 
