@@ -4,8 +4,8 @@
 
 Every file goes through `invoke convert` with the local engine, without the cache and without a dataset, so
 that a chip that has fp16 gets it unless --dtype says otherwise. Prints a markdown table: how each conversion
-ended, how often the toolkit had to be asked again, the verdict on the simulated outputs, how many of the float
-model's boxes the simulated ones hit, and seconds; exit status 1 when one conversion failed.
+ended, how often the toolkit was asked again, the verdict on the simulated outputs, how many of the float
+boxes the simulated ones hit, and seconds; exit status 1 when one conversion failed.
 
 Exports of Ultralytics' architectures are made by benchmarks/export_ultralytics.py.
 """
