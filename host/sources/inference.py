@@ -11,7 +11,7 @@ _SMALL = 1024
 
 
 def inferred(proto: ModelProto) -> ModelProto:
-    """A copy of the model with all shapes that can be inferred; its large weights are inputs without values."""
+    """A copy of the model with all shapes that can be inferred; large weights are inputs without values."""
     thin = ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import)
     graph, whole = thin.graph, proto.graph
     graph.name = whole.name
