@@ -12,8 +12,8 @@ from math import ceil, prod
 from typing import NamedTuple
 
 from onnx import ModelProto, ValueInfoProto
-from onnx.shape_inference import infer_shapes
 
+from host.sources.inference import inferred
 from shared.faults import Fault
 
 MIB = 1 << 20
@@ -53,8 +53,8 @@ def footprint(proto: ModelProto) -> Footprint:
 
     Activations count as float32. Where shape inference stops, the largest known tensor has to do.
     """
-    graph = infer_shapes(proto, data_prop=True).graph
-    weights = {tensor.name for tensor in graph.initializer}  # old exporters list them as inputs too
+    graph = inferred(proto).graph
+    weights = {tensor.name for tensor in proto.graph.initializer}  # old exporters list them as inputs too
     values = (*graph.input, *graph.value_info, *graph.output)
     largest = max((_elements(value) for value in values if value.name not in weights), default=0)
     return Footprint(4 * largest, proto.ByteSize())

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from onnx import ModelProto, ValueInfoProto
 from onnx.helper import make_tensor_value_info
-from onnx.shape_inference import infer_shapes
 
+from host.sources.inference import note_shapes
 from host.sources.interface import STATIC_HINT, graph_inputs, shape_of, shape_text
 from host.sources.trial import TrialError, random_inputs, run
 from shared.faults import Fault
@@ -100,4 +100,4 @@ def _renew_shapes(proto: ModelProto) -> None:
         ) from error
     for value, output in zip(proto.graph.output, outputs, strict=True):
         value.CopyFrom(make_tensor_value_info(value.name, value.type.tensor_type.elem_type, output.shape))
-    proto.CopyFrom(infer_shapes(proto, data_prop=True))
+    note_shapes(proto)

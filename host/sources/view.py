@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from onnx.helper import get_attribute_value
 from onnx.numpy_helper import from_array, to_array
-from onnx.shape_inference import infer_shapes
 
+from host.sources.inference import inferred
 from host.sources.interface import graph_inputs
 
 # how a Constant may hold its value
@@ -30,7 +30,7 @@ class View:
     """The look-ups of a model's outermost graph; its inputs are static. It does not follow later changes."""
 
     def __init__(self, proto: ModelProto) -> None:
-        graph = infer_shapes(proto, data_prop=True).graph
+        graph = inferred(proto).graph
         self.nodes: Sequence[NodeProto] = graph.node
         self.outputs = tuple(value.name for value in graph.output)
         self.makers = {name: node for node in graph.node for name in node.output if name}
@@ -38,7 +38,7 @@ class View:
         for node in graph.node:
             for name in node.input:
                 self.users.setdefault(name, []).append(node)
-        self.constants = {tensor.name: tensor for tensor in graph.initializer}
+        self.constants = {tensor.name: tensor for tensor in proto.graph.initializer}
         for node in graph.node:
             if node.op_type == "Constant" and (kind := _PLAIN.get(node.attribute[0].name)):
                 value = get_attribute_value(node.attribute[0])

@@ -4,10 +4,11 @@ rknn-toolkit2 folds constants itself (the rows of its table are the same either 
 toolkits on which nothing is left to chance.
 """
 
-from onnx.shape_inference import infer_shapes
+from onnx import ModelProto
 from onnxslim import slim
 
 from host.graph.recipe import Graph, Request
+from host.sources.inference import note_shapes
 from shared.faults import Fault
 
 # toolkits fuse operators in their own ways; the other two find nothing in exports, for half of the time
@@ -23,7 +24,9 @@ def simplify(graph: Graph, _request: Request) -> tuple[Graph, str] | None:
     before = len(graph.proto.graph.node)
     try:
         # onnx's inference is quicker than onnxslim's
-        shaped = infer_shapes(graph.proto, data_prop=True)
+        shaped = ModelProto()
+        shaped.CopyFrom(graph.proto)
+        note_shapes(shaped)
         slimmed = slim(shaped, skip_optimizations=_LEFT_OUT, no_shape_infer=True)
     except Exception as error:
         cause = " ".join(str(error).split())[:300]
