@@ -145,6 +145,7 @@ def job(settings: Settings, each: Plan, staged: Staged, model: Model) -> Job:
     """What an environment is asked to do for a plan; in/ has the files of `staged` and of `model`."""
     toolkit, version = chips.toolkit(each.environment.toolkit), each.environment.version
     known = toolkit.regressions.get(version, {})
+    quantize = each.quantize and not staged.quantized
     return Job(
         contract=CONTRACT,
         chip=each.chip,
@@ -155,8 +156,8 @@ def job(settings: Settings, each: Plan, staged: Staged, model: Model) -> Job:
             **regressions.without(each.config, model.graph, known),
             **staged.config,
         },
-        quantize=each.quantize,
-        dataset=staged.dataset if each.quantize else None,
+        quantize=quantize,
+        dataset=staged.dataset if quantize else None,
         heldout=staged.heldout,
         hybrid=None if each.hybrid is None else dict(each.hybrid),
         analysis=each.analysis,

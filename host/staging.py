@@ -37,6 +37,8 @@ class Staged:
     """mean_values and std_values, one list per model input; empty for models without image inputs."""
     calibration: dict[str, Any]
     """What calibrates, for the record."""
+    quantized: bool
+    """Whether the model's own framework quantized it, so that no toolkit may do so again."""
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
 
@@ -60,6 +62,8 @@ def stage(
 ) -> Staged:
     """Check the images, and write what the toolkit will read.
 
+    A model that is quantized already is not calibrated; its inputs serve the comparison alone.
+
     Args:
         settings: of the request.
         source: the model, checked.
@@ -70,13 +74,14 @@ def stage(
     Raises:
         Fault: dataset-*, or bad-option when mean and std do not fit the input.
     """
+    quantized = isinstance(source, NativeSource) and source.quantized
     labels = metadata.read_labels(settings.labels) if settings.labels else _labels(source)
     config = _normalisation(settings, source.inputs)
     warnings: list[str] = []
     if settings.dataset is None:
         staged = calibration.stage_noise(source.inputs, folder, toolkit.calibration)
         described: dict[str, Any] = {"noise_seed": noise.SEED, "images": noise.CALIBRATION}
-        if quantize:
+        if quantize and not quantized:
             warnings.append(
                 "calibrated with random noise, because no --dataset was given: the file has the right size "
                 "and speed, but not the right accuracy. Give 50-200 typical images for real use"
@@ -113,6 +118,7 @@ def stage(
         heldout=[f"{IN}/{path.name}" for path in staged.held_out],
         config=config,
         calibration=described,
+        quantized=quantized,
         notes=source.notes,
         warnings=tuple(warnings),
     )
