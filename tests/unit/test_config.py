@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,8 @@ def test_every_setting_is_read_from_every_source(folder: Path) -> None:
             "cache": "false",
         },
         **{"hybrid": "auto", "analysis": "true", "head": "split", "labels": str(folder / "b.onnx")},
+        **{"inputs": "a,b", "outputs": "c", "input-sizes": "1x3x8x8,1x2", "opset": "12"},
+        **{"darknet": "native", "trust-pickle": "true"},
     }
     assert set(texts) == {setting.name for setting in SETTINGS}
     variables = {f"RKFORGE_{name.replace('-', '_').upper()}": text for name, text in texts.items()}
@@ -337,11 +340,16 @@ def test_hybrid_is_offered_by_some_toolkits_only(folder: Path) -> None:
     assert fault.hint == "rknn-toolkit has it: rk1808, rk3399pro, rv1109, rv1126."
 
 
-def test_variant_must_read_the_model(folder: Path) -> None:
-    assert read(folder, variant="slim").variant == "slim"
-    fault = mistake(folder, variant="slim", chip="rv1126")
-    assert "rknn-toolkit reads no ONNX" in fault.message
-    assert fault.hint == "Use --variant full."
+def test_model_of_several_files(folder: Path) -> None:
+    both = (folder / "a.onnx", folder / "b.onnx")
+    assert read(folder, model=os.pathsep.join(map(str, both))).models == both
+    assert read(folder, model=None, file="model:\n  - a.onnx\n  - b.onnx\n").models == both
+    assert "c.onnx does not exist" in mistake(folder, model=f"{both[0]}{os.pathsep}c.onnx").message
+
+
+@pytest.mark.parametrize("text", ["", "1x", "1x3xhxw", "0x3", "1x3,"])
+def test_shapes_are_numbers(folder: Path, text: str) -> None:
+    assert "1x3x224x224,1x10" in mistake(folder, input_sizes=text or ",").message
 
 
 def test_options_values_are_those_of_the_toolkit(folder: Path) -> None:
