@@ -49,11 +49,13 @@ def unpack(source: Source, folder: Path) -> Source:
         return source
     with _archive(source.archive) as archive:
         members = _members(archive, source.archive)
-        wanted = {name for path in source.files.values() for name in _below(path, members)}
-        _extract(archive, {name: members[name] for name in wanted}, source.archive, folder)
+        own = {name: members[name] for path in source.files.values() for name in _below(path, members)}
+        _refuse_bomb(own, source.archive)
+        _extract(archive, own, source.archive, folder)
         files = {role: folder / path for role, path in source.files.items()}
-        further = _external(source, files, members)
-        _extract(archive, {**further, **{name: members[name] for name in wanted}}, source.archive, folder)
+        data = _external(source, files, members)
+        _refuse_bomb({**own, **data}, source.archive)
+        _extract(archive, data, source.archive, folder)
     if source.format == "pytorch":
         refuse_weights_alone(files["model"])
     return Source(source.format, files)
@@ -127,25 +129,25 @@ def _external(
         return {}
     beside = source.files["model"].parent
     names = [beside / name for name in external_names(files["model"])]
-    return {name: members[name] for name in names if name in members}
+    return {name: members[name] for name in names if name in members and name != source.files["model"]}
+
+
+def _refuse_bomb(members: Mapping[Path, zipfile.ZipInfo], path: Path) -> None:
+    infos = members.values()
+    refuse_bomb(sum(info.file_size for info in infos), sum(info.compress_size for info in infos), str(path))
 
 
 def _extract(
     archive: zipfile.ZipFile, members: Mapping[Path, zipfile.ZipInfo], path: Path, folder: Path
 ) -> None:
-    """Write those members that are not there yet."""
-    infos = members.values()
-    refuse_bomb(sum(info.file_size for info in infos), sum(info.compress_size for info in infos), str(path))
     for name, info in members.items():
         target = folder / name
-        if target.is_file():
-            continue
         try:
             with _open(archive, info, path) as packed:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("xb") as file:
                     shutil.copyfileobj(packed, file, 1 << 20)
-        except DAMAGE as error:
-            raise Fault("model-invalid", f"{info.filename!r} in {path} is damaged: {error}.") from error
         except OSError as error:
             raise Fault.from_os_error(error, "model-invalid", "unpack", info.filename) from error
+        except DAMAGE as error:
+            raise Fault("model-invalid", f"{info.filename!r} in {path} is damaged: {error}.") from error

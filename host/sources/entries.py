@@ -26,8 +26,9 @@ MAX_RATIO = 100
 FREE_BYTES = 64 << 20
 """Up to this size the ratio does not matter."""
 
-DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
-"""What reading a zip raises where it is damaged, encrypted or packed in a way that nobody reads."""
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, RuntimeError, ValueError)
+"""What reading a zip raises where it is damaged, encrypted or packed in a way that nobody reads. OSError: it
+seeks to negative places."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Entry:
                 file.seek(offset)
                 return file.read(length)
         except DAMAGE as error:
+            if self.packed is None:
+                raise
             raise Fault("model-invalid", f"{self.path} cannot be unpacked: {error}.") from error
 
 

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from warnings import catch_warnings
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,19 +30,10 @@ FUZZ = settings(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-KNOWN_NAMES = (
-    *(
-        "m.onnx",
-        "net.prototxt",
-        "net.cfg",
-        "saved_model.pb",
-        "variables/x",
-        "a-symbol.json",
-        "../m.onnx",
-        "/m",
-    ),
-    *("m.data-00000-of-99999", "m.index", "m.meta", "archive/data.pkl", "archive/constants.pkl", "CON", "."),
-)
+KNOWN_NAMES = [
+    *["m.onnx", "net.prototxt", "net.cfg", "saved_model.pb", "variables/x", "a-symbol.json", "m.meta"],
+    *["m.data-00000-of-99999", "m.index", "archive/data.pkl", "archive/constants.pkl", "../m.onnx", "/m"],
+]
 NAMES = st.text(st.sampled_from("ab./\\:\0 \n-_é"), max_size=12) | st.sampled_from(KNOWN_NAMES)
 FORMATS = st.sampled_from([*sources.WHOLE])
 
@@ -124,7 +116,8 @@ def test_zips_with_any_names_and_modes(
             for name, kind, attributes in members:
                 info = zipfile.ZipInfo("x")
                 info.filename, info.external_attr = name, attributes & 0xFFFFFFFF
-                archive.writestr(info, whole[kind][0].read_bytes())
+                with catch_warnings(action="ignore"):  # names that are there twice
+                    archive.writestr(info, whole[kind][0].read_bytes())
         survive(folder / "m.zip")
 
 
