@@ -3,7 +3,6 @@
 import hashlib
 from pathlib import Path
 
-from host.sources.contents import require_file
 from host.sources.parts import files_of
 from host.sources.source import Source
 
@@ -21,12 +20,6 @@ def fingerprint(source: Source) -> str:
     for name, digest in sorted(digests.items()):
         total.update(name.encode() + b"\0" + digest)
     return total.hexdigest()
-
-
-def raw_fingerprint(path: Path) -> str:
-    """`fingerprint` of an ONNX model. Raises Fault model-missing, model-invalid or model-data-missing."""
-    require_file(path)
-    return fingerprint(Source("onnx", {"model": path}))
 
 
 def _digest(path: Path) -> bytes:

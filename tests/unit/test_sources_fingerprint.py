@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_tensor_value_info
 
-from host.sources.fingerprint import fingerprint, raw_fingerprint
+from host.sources.fingerprint import fingerprint
 from host.sources.source import Source
 from shared.faults import Fault
 
@@ -30,38 +30,36 @@ def save(path: Path, external: bool) -> Path:
     return path
 
 
+def onnx_source(path: Path) -> Source:
+    return Source("onnx", {"model": path})
+
+
 def test_single_file_is_its_sha256(tmp_path: Path) -> None:
     path = save(tmp_path / "m.onnx", external=False)
-    assert raw_fingerprint(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert fingerprint(onnx_source(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_external_data_is_part_of_it(tmp_path: Path) -> None:
     path = save(tmp_path / "m.onnx", external=True)
-    before = raw_fingerprint(path)
-    assert before == raw_fingerprint(path)
+    before = fingerprint(onnx_source(path))
+    assert before == fingerprint(onnx_source(path))
     data = bytearray((tmp_path / "w.bin").read_bytes())
     data[5] ^= 1
     (tmp_path / "w.bin").write_bytes(data)
-    assert raw_fingerprint(path) != before
+    assert fingerprint(onnx_source(path)) != before
     (tmp_path / "w.bin").unlink()
     with pytest.raises(Fault, match=r"w\.bin"):
-        raw_fingerprint(path)
+        fingerprint(onnx_source(path))
 
 
 def test_no_model_library_is_imported(tmp_path: Path) -> None:
     path = save(tmp_path / "m.onnx", external=False)
     code = (
-        "import sys; from pathlib import Path; from host.sources.fingerprint import raw_fingerprint; "
-        "raw_fingerprint(Path(sys.argv[1])); sys.exit('onnx' in sys.modules)"
+        "import sys; from pathlib import Path; from host.sources.fingerprint import fingerprint; "
+        "from host.sources.recognise import recognise; "
+        "fingerprint(recognise([Path(sys.argv[1])])); sys.exit('onnx' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, path], check=True, cwd=Path(__file__).parents[2])
-
-
-def test_missing_and_empty(tmp_path: Path) -> None:
-    (tmp_path / "empty.onnx").touch()
-    for name in ("none.onnx", "empty.onnx"):
-        with pytest.raises(Fault, match=name):
-            raw_fingerprint(tmp_path / name)
 
 
 def test_pairs_and_folders_count_whole_wherever_they_lie(tmp_path: Path) -> None:
