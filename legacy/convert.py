@@ -14,6 +14,7 @@ from legacy import artifact, hybrid
 from legacy.analysis import analyse
 from legacy.environment import environment
 from legacy.files import Place, calibration_list, workplace
+from legacy.loaders import LOADERS
 from shared.contract import Job
 
 DTYPE = "asymmetric_affine-u8"
@@ -65,7 +66,8 @@ def _calibrate(job: Job, place: Place, dataset: Dict[str, str], enter: Callable[
 
 
 def _load(rknn: Any, job: Job, place: Place) -> None:
-    _check("load_onnx", rknn.load_onnx(model=os.path.join(place.job, job.source.files["model"])))
+    files = {role: os.path.join(place.job, path) for role, path in job.source.files.items()}
+    _check("load_" + job.source.format, LOADERS[job.source.format](rknn, job.source._replace(files=files)))
 
 
 @contextmanager

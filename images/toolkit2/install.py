@@ -33,11 +33,7 @@ THIN = (
 )
 # TensorFlow and TFLite models need TensorFlow, TorchScript needs PyTorch.
 THIN_SLIM = ("rknn/base/convertor/tensorflow2onnx",)
-THIN_TENSORFLOW = (
-    "tensorflow/include",
-    "tensorflow/xla_aot_runtime_src",
-    "tensorflow/python/profiler/internal/_pywrap_profiler.so",
-)
+THIN_TENSORFLOW = ("tensorflow/include", "tensorflow/xla_aot_runtime_src")
 
 
 def torch_sources(python: str, variant: str) -> List[str]:

@@ -1,7 +1,7 @@
 """A small environment for the double: what it and the driver import, pinned as in images/legacy.
 
-PyTorch and TensorFlow, which the double asks for but does not use, are empty modules in it. The images with
-the real ones are tested end to end.
+PyTorch, TensorFlow and MXNet, which the double asks for but does not use, are empty modules in it. The images
+with the real ones are tested end to end.
 """
 
 import re
@@ -16,6 +16,7 @@ from tests.double import build_wheel
 
 PACKAGES = ("numpy", "onnx", "protobuf", "ruamel.yaml")
 FRAMEWORKS = ("torch", "tensorflow")
+ALWAYS = ("mxnet",)
 
 
 def make(folder: Path, version: str, frameworks: Sequence[str] = FRAMEWORKS) -> str:
@@ -28,7 +29,7 @@ def make(folder: Path, version: str, frameworks: Sequence[str] = FRAMEWORKS) -> 
     _uv("pip", "install", "--quiet", "--python", interpreter, *(f"{name}=={pins[name]}" for name in PACKAGES))
     _uv("pip", "install", "--quiet", "--python", interpreter, "--no-deps", str(build_wheel(folder)))
     (site,) = venv.glob("lib/python*/site-packages")
-    for name in frameworks:
+    for name in (*frameworks, *ALWAYS):
         (site / f"{name}.py").write_text('"""Stands in for the package of this name."""\n')
     return interpreter
 

@@ -81,7 +81,7 @@ def _read_bmp(_path: str, data: bytes, _shape: List[int]) -> None:
 def _read_array(path: str, _data: bytes, shape: List[int]) -> None:
     array: Any = numpy.load(path)
     wanted = tuple([shape[0], *shape[2:], shape[1]] if len(shape) == 4 else shape)
-    if array.shape != wanted:
+    if wanted and array.shape != wanted:
         raise ValueError("%s has the shape %s instead of %s (channels last)" % (path, array.shape, wanted))
 
 

@@ -8,11 +8,11 @@ import importlib
 import json
 import os
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from . import dataset as datasets
+from . import formats, hybrid, settings
 from . import graph as graphs
-from . import hybrid, settings
 from .log import Refused, call, say
 
 NOTICE = "This is NOT an RKNN model but output of the rkforge test double of rknn-toolkit 1.7.5.\n"
@@ -80,11 +80,52 @@ class RKNN:
         outputs: Optional[List[str]] = None,
     ) -> int:
         """Read a model; 0 or -1."""
-        values = self._configured()
-        graph = graphs.read(model, inputs, input_size_list, outputs)
-        settings.check_inputs(values, list(graph.inputs.values()))
-        self.graph = graph
-        return 0
+        return self._load(graphs.read, model, inputs, input_size_list, outputs)
+
+    @call("loading caffe model: {model}")
+    def load_caffe(self, *, model: str, proto: str, blobs: Optional[str] = None) -> int:
+        """Read a prototxt and its weights; 0 or -1."""
+        return self._load(formats.caffe, model, proto, blobs)
+
+    @call("loading darknet model: {model}")
+    def load_darknet(self, *, model: str, weight: str) -> int:
+        """Read a cfg and its weights; 0 or -1."""
+        return self._load(formats.darknet, model, weight)
+
+    @call("loading tensorflow model: {tf_pb}")
+    def load_tensorflow(
+        self,
+        *,
+        tf_pb: str,
+        inputs: List[str],
+        input_size_list: List[List[int]],
+        outputs: List[str],
+        predef_file: Optional[str] = None,
+    ) -> int:
+        """Read a frozen graph; 0 or -1."""
+        if predef_file is not None:
+            raise ValueError("the double knows no predef_file")
+        return self._load(formats.tensorflow, tf_pb, inputs, input_size_list, outputs)
+
+    @call("loading tflite model: {model}")
+    def load_tflite(self, *, model: str) -> int:
+        """Read a TensorFlow Lite model; 0 or -1."""
+        return self._load(formats.tflite, model)
+
+    @call("loading keras model: {model}")
+    def load_keras(self, *, model: str) -> int:
+        """Read a Keras model; 0 or -1."""
+        return self._load(formats.keras, model)
+
+    @call("loading pytorch model: {model}")
+    def load_pytorch(self, *, model: str, input_size_list: List[List[int]]) -> int:
+        """Read a traced network; 0 or -1."""
+        return self._load(formats.pytorch, model, input_size_list)
+
+    @call("loading mxnet model: {symbol}")
+    def load_mxnet(self, *, symbol: str, params: str, input_size_list: List[List[int]]) -> int:
+        """Read a symbol and its parameters; 0 or -1."""
+        return self._load(formats.mxnet, symbol, params, input_size_list)
 
     @call("building RKNN model")
     def build(
@@ -230,6 +271,13 @@ class RKNN:
         """Forget everything."""
         self.calls, self.settings, self.graph, self.built = [], None, None, None
         self.released = True
+
+    def _load(self, read: Callable[..., graphs.Graph], *arguments: Any) -> int:
+        values = self._configured()
+        graph = read(*arguments)
+        settings.check_inputs(values, list(graph.inputs.values()))
+        self.graph = graph
+        return 0
 
     def _configured(self) -> Dict[str, Any]:
         if self.settings is None:
