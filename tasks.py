@@ -19,6 +19,7 @@ from shared.faults import Fault
 
 HELP = {setting.name: setting.help for setting in SETTINGS}
 JSON = "print one JSON document on stdout"
+ANALYZED = f"a file, a folder or a zip; several files of one model with '{os.pathsep}' between them"
 CONVERT_HELP = {
     **{name: text for name, text in HELP.items() if name != "opset"},
     "set": "key=value, any option of the toolkit's config(); repeatable",
@@ -96,14 +97,15 @@ def prepare(context: Context, json: bool = False, **flags: Any) -> None:
     _run(json, make)
 
 
-@task(positional=["model"], iterable=["model"], help={"model": HELP["model"], "json": JSON})
-def analyze(context: Context, model: list[str], json: bool = False) -> None:
+@task(positional=["path"], help={"path": ANALYZED, "json": JSON})
+def analyze(context: Context, path: str, json: bool = False) -> None:
     """Show what a model is, before anything is converted: format, inputs, outputs, what can take it."""
 
     def show(screen: Screen) -> int:
         from host import analysis
+        from host.settings import files
 
-        return analysis.show([Path(file) for file in model], screen, json)
+        return analysis.show(list(files(path)), screen, json)
 
     _run(json, show)
 

@@ -6,7 +6,7 @@ Everything that converts calls `convert`; what differs between engines, chips an
 import json
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from host import jobs, plan
@@ -60,23 +60,25 @@ def convert(
             if each.chip in stored
         }
         missing = [each for each in plans if each.chip not in outcomes]
+        tried: dict[str, Fault] = {}
         while missing:
             group = [each for each in missing if _shared(each) == _shared(missing[0])]
             missing = [each for each in missing if each not in group]
             try:
                 ended = _run(settings, source, engine, group, identity, keys, screen)
             except Fault as fault:
-                if not _another_way(group[0], fault) and all(
-                    _shared(each) == _shared(group[0]) for each in plans
-                ):
-                    raise
+                if len(group) == len(plans) and not _another_way(group[0], fault):
+                    raise _together(tried.get(group[0].chip), fault) from None
                 ended = [Outcome(each, None, False, fault) for each in group]
             for outcome in ended:
-                if outcome.fault and (route := _another_way(outcome.plan, outcome.fault)):
-                    screen.warn(f"{outcome.plan.name}: {outcome.fault.message}: trying another way, {route}")
-                    missing.append(plan.along(outcome.plan, route, engine.default_python))
+                chip, fault = outcome.plan.chip, outcome.fault
+                if fault and (route := _another_way(outcome.plan, fault)):
+                    tried.setdefault(chip, fault)
+                    why = f"{fault.message.rstrip('.')}: taking another way, {route}"
+                    screen.warn(f"{outcome.plan.name}: {why}")
+                    missing.append(plan.along(outcome.plan, route, why, engine.default_python))
                 else:
-                    outcomes[outcome.plan.chip] = outcome
+                    outcomes[chip] = replace(outcome, fault=fault and _together(tried.get(chip), fault))
     return [outcomes[each.chip] for each in plans]
 
 
@@ -88,6 +90,14 @@ def _shared(each: Plan) -> tuple[Environment, Route]:
 def _another_way(each: Plan, fault: Fault) -> Route | None:
     """The next route of a plan after a fault that is about this one."""
     return each.others[0] if each.others and fault.code in OF_ROUTE else None
+
+
+def _together(first: Fault | None, last: Fault) -> Fault:
+    """What a person should hear of when the first way failed and the last one did, too."""
+    if first is None:
+        return last
+    message = f"{first.message.rstrip('.')}; the other way failed, too: {last.message}"
+    return Fault(first.code, message, first.hint, last.log, last.log_tail)
 
 
 def _stored(key: str) -> Path | None:

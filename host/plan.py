@@ -124,12 +124,12 @@ def make(settings: Settings, source: Source, default_python: Choice) -> list[Pla
     return [_plan(settings, source, chips.chip(name), default_python) for name in settings.chips]
 
 
-def along(each: Plan, route: Route, default_python: Choice) -> Plan:
-    """The plan on another of its routes."""
+def along(each: Plan, route: Route, why: str, default_python: Choice) -> Plan:
+    """The plan on another of its routes, and why it is not the first one."""
     toolkit, known = chips.toolkit(each.environment.toolkit), each.environment
     others = tuple(other for other in each.others if other != route)
     environment = environment_of(toolkit, default_python, known.version, known.python, route.variant)
-    return replace(each, route=route, others=others, environment=environment)
+    return replace(each, route=route, others=others, environment=environment, notes=(*each.notes, why))
 
 
 def preparation(chip: chips.Chip, dtype: chips.Dtype, head: str) -> Preparation:
