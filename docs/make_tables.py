@@ -7,13 +7,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from host import routes  # noqa: E402
 from host.config import ENVIRONMENT_PREFIX  # noqa: E402
 from host.decoding.contract import Decode, Output, Part  # noqa: E402
 from host.graph.families import FAMILIES  # noqa: E402
 from host.graph.layouts import CUTS, Cut, chosen  # noqa: E402
 from host.settings import SETTINGS  # noqa: E402
 from shared import chips  # noqa: E402
-from shared.faults import FAULTS  # noqa: E402
+from shared.faults import FAULTS, Fault  # noqa: E402
 
 
 def chip_table() -> str:
@@ -59,10 +60,30 @@ def _cut(cut: Cut) -> str:
     return " / ".join(cut.per_stride) + whole
 
 
+def format_table() -> str:
+    """Every format with its files and the ways to each toolkit, the preferred one first."""
+    toolkits = chips.toolkits().values()
+    header = ["format", "files", *(toolkit.package for toolkit in toolkits)]
+    rows = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    for each in chips.formats().values():
+        cells = [each.title, each.files, *(_ways(each.name, toolkit) for toolkit in toolkits)]
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _ways(name: str, toolkit: chips.Toolkit) -> str:
+    try:
+        ways = routes.find(name, toolkit)
+    except Fault:
+        return "-"
+    return "; ".join(f"{way} in `{way.variant}`" for way in ways)
+
+
 TABLES = {
     "README.md": {"chips": chip_table},
     "docs/convert.md": {"settings": setting_table, "faults": fault_table},
     "docs/decode.md": {"heads": head_table},
+    "docs/formats.md": {"formats": format_table},
 }
 
 
