@@ -6,6 +6,9 @@ from typing import Iterable, NamedTuple, Optional
 from shared.faults import Fault
 from shared.text import COLOUR
 
+ANOTHER_ROUTE = ("toolkit-op", "toolkit-crashed", "toolkit-refused")
+"""Faults of a toolkit's own loader after which another way to the same chip may lead on, by way of ONNX."""
+
 
 class Cause(NamedTuple):
     """A pattern of the log and the fault it stands for; `{0}` in the message is the pattern's first group."""

@@ -226,10 +226,17 @@ def _explain(toolkit: Toolkit, exitcode: int, report: Dict[str, Any], log: str) 
         return Fault("out-of-memory", "the system killed the toolkit, most likely because memory ran out")
     if exitcode < 0:
         name = signal.Signals(-exitcode).name
-        return Fault("toolkit-crashed", "the toolkit crashed with %s" % name)
+        return Fault("toolkit-crashed", "the toolkit crashed with %s%s" % (name, _stage(log)))
     if error is None:
-        return Fault("toolkit-crashed", "the toolkit ended the process with exit status %d" % exitcode)
+        ended = "the toolkit ended the process with exit status %d%s" % (exitcode, _stage(log))
+        return Fault("toolkit-crashed", ended)
     return Fault("toolkit-refused", error)
+
+
+def _stage(log: str) -> str:
+    """The stage that an attempt came to, as the end of a sentence; empty when it came to none."""
+    stages = re.findall("^" + STAGE_MARK + "(.+)$", log, re.MULTILINE)
+    return " (stage: %s)" % stages[-1] if stages else ""
 
 
 def _child(module: str, job_dir: str, job: Job, number: int) -> None:

@@ -19,8 +19,16 @@ CLOCK = re.compile(r"\[\d\d:\d\d:\d\d\.\d+\] ")
 DISABLE_RULES = re.compile(r"disable_rules=\[([^\]]+)\]")
 
 
+TRACE = "Save the model with torch.jit.trace, if torch.jit.script made it, or replace the operator."
+
 CAUSES = (
     Cause(r"torch-needed: (.*)", "torch-needed", "the toolkit needed PyTorch for this graph ({0})"),
+    Cause(
+        r"'import tensorflow' failed",
+        "tensorflow-needed",
+        "the toolkit needs TensorFlow to load this format",
+        hint="Use --variant tensorflow.",
+    ),
     Cause(r"No space left on device", "disk-full", "the disk ran full while the toolkit worked"),
     Cause(
         r"std::bad_alloc|MemoryError|Cannot allocate memory", "out-of-memory", "the toolkit ran out of memory"
@@ -35,6 +43,40 @@ CAUSES = (
         "toolkit-op",
         "the NPU has no implementation of the operator {0}",
         silent=True,
+    ),
+    Cause(
+        r"unresolved custom op: ([\w.]+?)\.?(?:\s|$)",
+        "toolkit-op",
+        "the model has the operator {0}, which is no part of TensorFlow Lite",
+    ),
+    Cause(
+        r"The following operators are not implemented: \[(.+?)\]",
+        "toolkit-op",
+        "the toolkit has no operator {0}",
+        hint=TRACE,
+    ),
+    Cause(r"Layer of type (\w+) not supported", "toolkit-op", "the toolkit has no layers of type {0}"),
+    Cause(
+        r"The (\w+)\('(.+)'\) will cause the graph to be a dynamic graph",
+        "toolkit-op",
+        "control flow cannot be compiled ({0}, {1})",
+        hint="Cut it off with --inputs and --outputs.",
+    ),
+    Cause(
+        r"AssertionError: (\S+) is not in graph",
+        "bad-option",
+        "the graph has no node {0}",
+        hint="Correct --inputs or --outputs.",
+    ),
+    Cause(
+        r"failed locating file constants\.pkl",
+        "model-format",
+        "the file is a checkpoint of PyTorch, not TorchScript",
+    ),
+    Cause(
+        r"If a quantized model has been import",
+        "dtype-unsupported",
+        "the model is quantized already, and cannot be quantized again",
     ),
     Cause(
         r"No opset import for domain '(.+)'", "model-op", "the model has operators of the custom domain {0}"
@@ -63,6 +105,12 @@ CAUSES = (
     Cause(r"(Invalid \w+ '\S+', expect in .*)", "bad-option", "{0}"),
     Cause(r"(The value of \w+ only support <class '\w+'>)", "bad-option", "{0}"),
     Cause(r"(The \S+ = '\S+' only support (?:in|when) .*)", "bad-option", "{0}"),
+    # last: the toolkit leaves such a layer out at the end of a model, and often goes on well
+    Cause(
+        r"OP in Layer (\S+) Current not support",
+        "toolkit-op",
+        "the toolkit has no operator for the layer {0}",
+    ),
 )
 
 WARNINGS = re.compile(r"^E (?!RKNN: .*Unkown op target: 0)")

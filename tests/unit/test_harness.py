@@ -94,7 +94,7 @@ def test_good_job(directories: Mapping[str, Path]) -> None:
     ("behaviour", "code", "words"),
     [
         ("abort", "toolkit-crashed", "SIGABRT"),
-        ("segfault", "toolkit-crashed", "SIGSEGV"),
+        ("segfault", "toolkit-crashed", "SIGSEGV (stage: load)"),
         ("killed", "out-of-memory", "the system killed the toolkit"),
         ("exit", "toolkit-refused", "exit(0)"),
         ("exit at once", "toolkit-crashed", "exit status 0"),
