@@ -34,10 +34,12 @@ def show(paths: list[Path], screen: Screen, as_json: bool) -> int:
     """
     source = recognise(paths)
     with tempfile.TemporaryDirectory() as scratch:
-        unpacked = archives.unpack(source, Path(scratch))
-        reader = READERS.get(source.format)
-        told = reader(unpacked.files) if reader else None
-        facts = _facts(source, unpacked, told)
+        try:
+            facts = _facts(source, archives.unpack(source, Path(scratch)))
+        except Fault as fault:  # people know the archive, not where it was unpacked
+            raise Fault(
+                fault.code, fault.message.replace(scratch, str(source.archive)), fault.hint
+            ) from fault
     if as_json:
         screen.json({"status": "ok", "analysis": facts})
         return 0
@@ -45,7 +47,9 @@ def show(paths: list[Path], screen: Screen, as_json: bool) -> int:
     return 0
 
 
-def _facts(source: Source, unpacked: Source, told: Interface | None) -> dict[str, Any]:
+def _facts(source: Source, unpacked: Source) -> dict[str, Any]:
+    reader = READERS.get(source.format)
+    told = reader(unpacked.files) if reader else None
     return {
         "model": str(source.main),
         "format": source.format,

@@ -42,8 +42,8 @@ def unpack(source: Source, folder: Path) -> Source:
     """The same model with its files on disk: those of an archive are written below `folder`, no others.
 
     Raises:
-        Fault: model-invalid for a damaged, hostile or exploding archive, model-format for a checkpoint of
-            weights alone, disk-full.
+        Fault: model-invalid for a damaged, hostile or exploding archive, model-data-missing for ONNX without
+            its external data, model-format for a checkpoint of weights alone, disk-full.
     """
     if source.archive is None:
         return source
@@ -124,12 +124,19 @@ def _below(path: Path, members: Mapping[Path, zipfile.ZipInfo]) -> list[Path]:
 def _external(
     source: Source, files: Mapping[str, Path], members: Mapping[Path, zipfile.ZipInfo]
 ) -> dict[Path, zipfile.ZipInfo]:
-    """The members that hold external data of an ONNX model."""
+    """The members that hold external data of an ONNX model, which is unpacked. Fault model-data-missing."""
     if source.format != "onnx":
         return {}
-    beside = source.files["model"].parent
-    names = [beside / name for name in external_names(files["model"])]
-    return {name: members[name] for name in names if name in members and name != source.files["model"]}
+    model = source.files["model"]
+    names = [model.parent / name for name in external_names(files["model"])]
+    missing = [str(name) for name in names if name not in members]
+    if missing:
+        raise Fault(
+            "model-data-missing",
+            f"{source.archive} lacks {missing[0]!r}, in which {model} keeps weights.",
+            "Put the external data file into the zip, beside the model.",
+        )
+    return {name: members[name] for name in names if name != model}
 
 
 def _refuse_bomb(members: Mapping[Path, zipfile.ZipInfo], path: Path) -> None:

@@ -72,7 +72,8 @@ _MEMBERS: tuple[tuple[str, Content], ...] = (
 )
 
 _PAGE = "Download the model again: the server sent a page."
-# what text is, by a regular expression on its first kilobytes; the first that fits
+# what text is, by a regular expression on its first kilobytes; the first that fits. No
+# pattern may try a long run of blanks again and again
 _TEXT: tuple[tuple[bytes, Content], ...] = (
     (
         rb"\Aversion https://git-lfs",
@@ -85,14 +86,14 @@ _TEXT: tuple[tuple[bytes, Content], ...] = (
     (rb"\A\s*<\?xml", Other("an XML file, not a model", "", "model-invalid")),
     (rb'\A\s*\{\s*"nodes"\s*:\s*\[', Part("mxnet", "symbol")),
     (rb"\A\s*[{\[]\s*[\"{\[]", Other("a JSON file, not a model", "", "model-invalid")),
-    (rb"(?m)^\s*\[(net|network)\]", Part("darknet", "cfg")),
+    (rb"(?m)^[ \t]*\[(net|network)\]", Part("darknet", "cfg")),
     (
-        rb"(?m)^\s*(base_lr|train_net|lr_policy)\s*:",
+        rb"(?m)^[ \t]*(base_lr|train_net|lr_policy)[ \t]*:",
         Other("a Caffe solver", "Give the deploy.prototxt."),
     ),
-    (rb"(?m)^\s*(layers?|input_param|input_shape)\s*:?\s*\{", Part("caffe", "prototxt")),
+    (rb"(?m)^[ \t]*(layers?|input_param|input_shape)\s{0,9}:?\s{0,9}\{", Part("caffe", "prototxt")),
     (
-        rb"(?m)^\s*(node|meta_graphs)\s*:?\s*\{",
+        rb"(?m)^[ \t]*(node|meta_graphs)\s{0,9}:?\s{0,9}\{",
         Other("a TensorFlow graph as text", "Save it as binary."),
     ),
 )

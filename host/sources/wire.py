@@ -11,7 +11,7 @@ from typing import NamedTuple
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 _MOST_FIELDS = 64
-_IDENTIFIER = re.compile(rb"[A-Za-z_][\w>.:/+-]*")
+_IDENTIFIER = re.compile(rb"[\w.][\w>.:/\\+-]*")
 
 
 class Field(NamedTuple):
@@ -91,10 +91,10 @@ def _all(kind: int, *numbers: int) -> dict[int, int]:
 
 
 # field numbers from each project's own .proto file
-_ONNX_MODEL = {**_all(_BYTES, 2, 3, 4, 6, 7, 8, 14, 20, 25, 26), **_all(_VARINT, 1, 5)}
+_ONNX_MODEL = {**_all(_BYTES, 2, 3, 4, 6, 7, 8, 14, *range(20, 40)), **_all(_VARINT, 1, 5)}
 _ONNX_GRAPH = _all(_BYTES, 1, 2, 5, 10, 11, 12, 13, 14, 15, 16)
 _CAFFE_NET = {**_all(_BYTES, 1, 2, 3, 6, 8, 100), **_all(_VARINT, 4, 5, 7)}
-_TENSORFLOW_GRAPH = {**_all(_BYTES, 1, 2, 4), **_all(_VARINT, 3)}
+_TENSORFLOW_GRAPH = {**_all(_BYTES, 1, 2, 4, 5), **_all(_VARINT, 3)}
 _TENSORFLOW_NODE = _all(_BYTES, 1, 2, 3, 4, 5, 6, 7)
 _TENSORFLOW_META = _all(_BYTES, 1, 2, 3, 4, 5, 6, 7)
 _TENSORFLOW_META_INFO = {**_all(_BYTES, 1, 2, 3, 4, 5, 6, 8), **_all(_VARINT, 7)}

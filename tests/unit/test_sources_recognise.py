@@ -205,6 +205,9 @@ def test_external_data_comes_with_its_model(tmp_path: Path) -> None:
     assert [*files_of(made)] == ["model", "net.data"]
     assert sorted(file.name for file in (tmp_path / "out").rglob("*.*")) == ["net.data", "net.onnx"]
     path.with_name("net.data").unlink()
+    source = recognise([zipped(tmp_path / "m", tmp_path / "incomplete.zip")])
+    with pytest.raises(Fault, match=r"incomplete\.zip lacks 'in/net\.data'"):
+        unpack(source, tmp_path / "again")
     with pytest.raises(Fault) as caught:
         READERS["onnx"](recognise([path]).files)
     assert caught.value.code == "model-data-missing"
@@ -230,6 +233,8 @@ def test_external_data_comes_with_its_model(tmp_path: Path) -> None:
         ("m.tar.gz", b"\x1f\x8b\x08", "model-format", "Unpack"),
         ("m.mlmodel", b"\x08\x04\x12\x00\xa2\x1f\x02\x08\x01", "model-format", "Core ML"),
         ("m.bin", b"\1\2\3\4", "model-format", "Nothing"),
+        ("m.prototxt", b"\n" * 20_000, "model-invalid", "Caffe"),
+        ("m.prototxt", b"layer" + b" " * 20_000, "model-invalid", "Caffe"),
     ],
 )
 def test_what_is_no_model_is_named(tmp_path: Path, name: str, content: bytes, code: str, word: str) -> None:
