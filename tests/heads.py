@@ -264,6 +264,50 @@ def yolov5(masks: int = 0, decoded: bool = True) -> ModelProto:
     return net.model(output, (images, (1, masks, HEIGHT // 4, WIDTH // 4)))
 
 
+REACHES = (1.2, 1.1, 1.05)
+
+
+def yolov3(shares: bool = False, last: bool = False, reaches: Sequence[float] = REACHES) -> ModelProto:
+    """Exponents of anchors, strides from the largest, as Darknet's networks end.
+
+    Args:
+        shares: classes as shares of one, as YOLOv2 has them.
+        last: the channels come last and coordinates are shares of the input's size, as others export it.
+        reaches: of centres, by stride.
+    """
+    net = Net()
+    width = 5 + CLASSES
+    pieces = []
+    for (stride, feature), reach in [*zip(net.features().items(), reaches, strict=True)][::-1]:
+        branch = net.conv(feature, 8, 3 * width)
+        for number, anchor in enumerate(ANCHORS[stride]):
+            xy, wh, objectness, classes = (
+                net.slice(branch, number * width + start, number * width + stop, 1)
+                for start, stop in ((0, 2), (2, 4), (4, 5), (5, width))
+            )
+            centre = net.math("Mul", net.op("Sigmoid", xy), reach)
+            grid = cells(stride).reshape(1, 2, HEIGHT // stride, -1) - (reach - 1) / 2
+            size = np.array(anchor)[None, :, None, None]
+            parts = [
+                net.math("Mul", net.math("Add", centre, grid), stride),
+                net.math("Mul", net.op("Exp", wh), size),
+                net.op("Sigmoid", objectness),
+            ]
+            if shares:
+                turned = net.op("Transpose", classes, perm=[0, 2, 3, 1])
+                parts.append(net.op("Transpose", net.op("Softmax", turned, axis=3), perm=[0, 3, 1, 2]))
+            else:
+                parts.append(net.op("Sigmoid", classes))
+            pieces.append(net.reshape(net.op("Concat", *parts, axis=1), 1, width, -1))
+    table = net.op("Concat", *pieces, axis=2)
+    if not last:
+        return net.model((table, (1, width, 3 * CANDIDATES)))
+    scale = np.ones(width)
+    scale[:4] = np.tile([1 / WIDTH, 1 / HEIGHT], 2)
+    turned = net.math("Mul", net.op("Transpose", table, perm=[0, 2, 1]), scale)
+    return net.model((turned, (1, 3 * CANDIDATES, width)))
+
+
 def yolox(decoded: bool = True) -> ModelProto:
     """Decoded, or with offsets and logarithms as its `export_onnx` leaves them."""
     net = Net()

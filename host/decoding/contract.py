@@ -11,9 +11,12 @@ box
     anchors: YOLOv5's probabilities p; centre (cell + 2p - 0.5) * stride, size (2p)^2 * anchor
     anchor-logits: the same before the sigmoid
     exponents: YOLOX; centre (cell + t) * stride, size exp(t) * stride
+    anchor-exponents: YOLOv2 to v4; centre (cell + 0.5 + reach * (sigmoid(t) - 0.5)) * stride,
+        size exp(t) * anchor
     unknown: what SSD heads give, relative to prior boxes that are in no graph
 class, objectness, score
     probability, logit: one number for each class, or one for the box
+    softmax: of classes; each one's probability is its share in the softmax of all
 score_sum
     probability: the sum of the class scores, at most 1: a quick look before the classes are read
 label
@@ -96,6 +99,8 @@ class Decode:
     """How many, and numbers for each (2 or 3)."""
     normalised: bool = False
     """Whether finished boxes and keypoints are fractions of the input size."""
+    reach: tuple[float, ...] = ()
+    """Of each stride, where boxes have one: how far a centre can get, in cells. Without it 1."""
     nms: bool = True
     """Whether overlapping boxes must still be removed; one-to-one heads have none."""
 
@@ -129,7 +134,7 @@ class Decode:
             for each in data["outputs"]
         )
         anchors = tuple(tuple((float(w), float(h)) for w, h in of_stride) for of_stride in data["anchors"])
-        tuples = {name: tuple(data[name]) for name in ("input_size", "strides", "keypoints")}
+        tuples = {name: tuple(data[name]) for name in ("input_size", "strides", "keypoints", "reach")}
         return cls(**{**data, **tuples, "outputs": outputs, "anchors": anchors})
 
 

@@ -35,11 +35,12 @@ class Detections:
 
 @dataclass(frozen=True)
 class _Grid:
-    """For every candidate: its cell, stride and anchor."""
+    """For every candidate: its cell, stride and anchor, and the reach of its centre."""
 
     cell: Array
     stride: Array
     anchor: Array
+    reach: Array
 
 
 def decode(outputs: Mapping[str, Array] | Sequence[Array], how: Decode) -> Detections:
@@ -125,14 +126,15 @@ def _rows(array: Array, output: Output, how: Decode) -> Array:
 
 
 def _grid(how: Decode) -> _Grid:
-    cells, strides, anchors = [np.zeros((0, 2))], [np.zeros((0, 1))], [np.zeros((0, 2))]
+    cells, strides, anchors, reach = ([np.zeros((0, width))] for width in (2, 1, 2, 1))
     for number, (stride, (width, height)) in enumerate(zip(how.strides, how.cells, strict=True)):
         sizes = how.anchors[number] if how.anchors else ((0.0, 0.0),)
         y, x = np.divmod(np.arange(width * height), width)
         cells.append(np.tile(np.stack([x, y], 1), (len(sizes), 1)))
         strides.append(np.full((width * height * len(sizes), 1), stride))
+        reach.append(np.full_like(strides[-1], how.reach[number] if how.reach else 1, float))
         anchors.append(np.repeat(sizes, width * height, axis=0))
-    return _Grid(*(np.concatenate(each).astype(np.float32) for each in (cells, strides, anchors)))
+    return _Grid(*(np.concatenate(each).astype(np.float32) for each in (cells, strides, anchors, reach)))
 
 
 def _scores(values: Mapping[str, Array], codings: Mapping[str, str], classes: int) -> Array:
@@ -149,6 +151,8 @@ def _scores(values: Mapping[str, Array], codings: Mapping[str, str], classes: in
 
 
 def _probability(values: Array, coding: str) -> Array:
+    if coding == "softmax":
+        return softmax(values, axis=1)
     return sigmoid(values) if coding == "logit" else values
 
 
@@ -224,6 +228,13 @@ def _anchor_logits(values: Array, grid: _Grid, how: Decode, angles: _Angles) -> 
     return _anchors(sigmoid(values), grid, how, angles)
 
 
+def _anchor_exponents(values: Array, grid: _Grid, _how: Decode, _angles: _Angles) -> Array:
+    with np.errstate(over="ignore"):
+        size = np.exp(values[:, 2:]) * grid.anchor
+    within = grid.reach * (sigmoid(values[:, :2]) - 0.5) + 0.5
+    return _corners((grid.cell + within) * grid.stride, size)
+
+
 def _exponents(values: Array, grid: _Grid, _how: Decode, _angles: _Angles) -> Array:
     with np.errstate(over="ignore"):
         size = np.exp(values[:, 2:]) * grid.stride
@@ -235,6 +246,7 @@ def _corners(centre: NDArray[Any], size: NDArray[Any]) -> Array:
 
 
 _BOXES: dict[str, Callable[[Array, _Grid, Decode, _Angles], Array]] = {
+    "anchor-exponents": _anchor_exponents,
     "anchor-logits": _anchor_logits,
     "anchors": _anchors,
     "bins": _bins,

@@ -23,7 +23,9 @@ _STRIDES = (4, 8, 16, 32, 64, 128)
 _BINS = 16  # of boxes that share an output with classes, where they cannot be counted
 _ANCHORS = 3  # likewise
 # codings whose values pass 0..1
-_OPEN = ("anchor-logits", "bins", "centre+t", "corner+2t", "exponents", "logit")
+_OPEN = (
+    *("anchor-exponents", "anchor-logits", "bins", "centre+t", "corner+2t", "exponents", "logit", "softmax"),
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,9 @@ def _as_layout(
     for grid in grids:
         if grid:
             columns.setdefault(grid.stride, []).append(grid)
+    starred = any("*" in spec for spec in cut.per_stride)
+    if family.anchors and not starred:  # nothing to check: such channels may mean much
+        return None
     if None in grids or {len(column) for column in columns.values()} != {len(cut.per_stride)}:
         return None
     cells = sum(grid.array.size // grid.channels for grid in grids[:: len(cut.per_stride)] if grid)
@@ -187,7 +192,12 @@ def _widths(roles: Sequence[str], channels: int, family: Family, masks: int) -> 
 
 def _coding(role: str, family: Family) -> str:
     """How the last convolutions hold a role."""
-    known = {"box": family.box, "class": "logit", "objectness": "logit", "score_sum": "probability"}
+    known = {
+        "box": family.box,
+        "class": family.classes,
+        "objectness": "logit",
+        "score_sum": "probability",
+    }
     known |= {extra.role: extra.codings[0 if family.box == "bins" else -1] for extra in EXTRAS}
     return known[role]
 

@@ -38,6 +38,7 @@ class Stride:
         self.width, self.height = branches.cells[place]
         self._sizes = np.asarray(branches.anchors[place] if branches.anchors else [(0, 0)])
         self.anchors = len(self._sizes)
+        self._reach = branches.reach[place] if branches.reach else 1.0
         self._scale = 1 / np.asarray(branches.input_size if normalised else (1, 1))
         self._unit = stride * self._scale
 
@@ -79,7 +80,11 @@ class Stride:
 
     def scores(self) -> str:
         """Class scores, the objectness multiplied in."""
-        scores = self._anchors_below(self._node("Sigmoid", self.channels(["class"])), self._how.classes)
+        if self.part("class").coding == "softmax":
+            logits = self._anchors_below(self.channels(["class"]), self._how.classes)
+            scores = self._builder.softmax(logits, axis=1, rank=4)
+        else:
+            scores = self._anchors_below(self._node("Sigmoid", self.channels(["class"])), self._how.classes)
         if not any(part.role == "objectness" for output in self._outputs for part in output.parts):
             return scores
         objectness = self._node("Sigmoid", self.channels(["objectness"]))
@@ -160,6 +165,14 @@ class Stride:
         size = self._times(self._node("Mul", share, share), sizes.ravel(), each_anchor=False)
         return self._node("Concat", self._located(place, [0, 1], (2, -0.5)), size, axis=1)
 
+    def from_anchor_exponents(self) -> str:
+        """YOLOv3's boxes, and those before and after it."""
+        place = self._node("Sigmoid", self.channels(["box"], (0, 1)))
+        share = self._node("Exp", self.channels(["box"], (2, 3)))
+        size = self._times(share, (self._sizes.T * self._scale[:, None]).ravel(), each_anchor=False)
+        centre = self._located(place, [0, 1], (self._reach, (1 - self._reach) / 2))
+        return self._node("Concat", centre, size, axis=1)
+
     def _located(self, values: str, axes: Sequence[int], how: tuple[float, float] | None = None) -> str:
         """(cell + offset + factor * value) * unit for x and y (axes 0 and 1), 0 for other channels."""
         factor, offset = how or _POINTS[self.part("keypoints").coding]
@@ -197,6 +210,7 @@ class Stride:
 
 
 _BOXES: dict[str, Callable[[Stride], str]] = {
+    "anchor-exponents": Stride.from_anchor_exponents,
     "anchor-logits": Stride.from_anchors,
     "bins": Stride.from_distances,
     "distances": Stride.from_distances,

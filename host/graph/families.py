@@ -20,6 +20,8 @@ class Family:
     """The coding of boxes in the convolutions."""
     anchors: bool = False
     """Whether each cell has several boxes, relative to anchors."""
+    classes: str = "logit"
+    """The coding of classes in the convolutions."""
 
 
 # "extra" is what the task adds (see EXTRAS), nothing for plain detection
@@ -42,6 +44,21 @@ FAMILIES: dict[str, Family] = {
         ("box", "objectness", "class", "extra"),
         "anchor-logits",
         anchors=True,
+    ),
+    "yolov3": Family(
+        "YOLOv3, v4: exponents of anchors",
+        ("box+objectness+class",),
+        ("box", "objectness", "class"),
+        "anchor-exponents",
+        anchors=True,
+    ),
+    "yolov2": Family(
+        "YOLOv2: exponents of anchors, classes that share",
+        ("box+objectness+class",),
+        ("box", "objectness", "class"),
+        "anchor-exponents",
+        anchors=True,
+        classes="softmax",
     ),
     "nanodet": Family("NanoDet", ("class", "box"), ("class", "box"), "bins"),
     "nanodet-plus": Family("NanoDet-Plus, PicoDet", ("class+box",), ("class", "box"), "bins"),

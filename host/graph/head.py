@@ -5,7 +5,7 @@ Each is tried with the reference decoder on one random input, and only a reading
 own decoded output is believed. A head that no reading explains is unknown and left alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -24,6 +24,9 @@ from host.sources.trial import random_inputs, run
 from host.sources.view import View
 
 Array = NDArray[np.float32]
+
+_REACHING = "anchor-exponents"
+"""The coding of boxes whose centres have a reach of their own."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +99,8 @@ def _proved(trial: Trial, input_size: tuple[int, int]) -> Head | None:
     backwards = replace(seen, branches=dict(sorted(seen.branches.items(), reverse=True)))
     arrays = {**trial.branches, **trial.outputs}
     for own, branches in chain(readings(seen), readings(backwards)):
-        branches = _with_anchors(branches, trial, own)
-        own = replace(own, anchors=branches.anchors)
+        branches = _measured(branches, trial, own)
+        own = replace(own, anchors=branches.anchors, reach=branches.reach)
         if same(own, trial.outputs, branches, arrays):
             return Head(own, replace(branches, nms=own.nms))
     return None
@@ -127,24 +130,38 @@ def _undecoded(own: Decode, trial: Trial) -> Decode | None:
     return branches if same(own, trial.outputs, branches, trial.branches) else None
 
 
-def _with_anchors(branches: Decode, trial: Trial, own: Decode) -> Decode:
-    """The anchors, in pixels, that turn the branches' values into the sizes that the model gave."""
+_SIZES: Mapping[str, Callable[[Array], Array]] = {
+    "anchor-exponents": np.exp,
+    "anchor-logits": lambda values: (2 * sigmoid(values)) ** 2,
+}
+"""What an anchor is multiplied by, by the coding of boxes."""
+
+
+def _measured(branches: Decode, trial: Trial, own: Decode) -> Decode:
+    """The anchors in pixels and the reach of centres that turn the branches' values into the own boxes."""
     finished = any(part.coding in ("xywh", "xyxy") for output in own.outputs for part in output.parts)
-    if not branches.anchors or not finished:
+    if not branches.anchors or not finished or not own.nms:
         return branches
     expected = decode(trial.outputs, replace(own, anchors=()))
-    sizes = expected.boxes[:, 2:] - expected.boxes[:, :2]
-    anchors, start = [], 0
-    for output, (width, height), of_stride in zip(
-        branches.outputs, branches.cells, branches.anchors, strict=False
+    low, high = expected.boxes[:, :2], expected.boxes[:, 2:]
+    coding = branches.outputs[0].parts[0].coding
+    anchors, reach, start = [], [], 0
+    for output, stride, (width, height), of_stride in zip(
+        branches.outputs, branches.strides, branches.cells, branches.anchors, strict=False
     ):
         count, cells = len(of_stride), width * height
-        values = trial.branches[output.name].reshape(count, -1, cells)[:, 2:4]
-        factors = (2 * sigmoid(values)).transpose(0, 2, 1) ** 2
-        found = np.median(sizes[start : start + count * cells].reshape(count, cells, 2) / factors, axis=1)
-        anchors.append(tuple((float(w), float(h)) for w, h in found))
+        here = slice(start, start + count * cells)
         start += count * cells
-    return replace(branches, anchors=tuple(anchors))
+        values = trial.branches[output.name].reshape(count, -1, cells).transpose(0, 2, 1)
+        with np.errstate(all="ignore"):  # random weights can make infinite boxes: they prove nothing
+            sizes = (high - low)[here].reshape(count, cells, 2) / _SIZES[coding](values[..., 2:4])
+            y, x = np.divmod(np.arange(cells), width)
+            centre = ((low + high) / 2)[here].reshape(count, cells, 2) / stride
+            within = centre - np.stack([x, y], axis=1) - 0.5
+            ratios = (within / (sigmoid(values[..., :2]) - 0.5)).ravel()
+        anchors.append(tuple((float(w), float(h)) for w, h in np.median(sizes, axis=1)))
+        reach.append(round(float(np.median(ratios)), 4))
+    return replace(branches, anchors=tuple(anchors), reach=tuple(reach) if coding == _REACHING else ())
 
 
 def _roles(how: Decode) -> set[tuple[int, str]]:

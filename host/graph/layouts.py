@@ -32,6 +32,8 @@ _ZOO: dict[tuple[str, str], Cut] = {
     **{(family, "obb"): Cut(("box+class",), ("angle*",)) for family in _BINS},
     ("yolox", "detect"): Cut(("box+objectness*+class*",)),
     ("yolov5", "detect"): Cut(("box*+objectness*+class*",)),
+    ("yolov3", "detect"): Cut(("box+objectness+class",)),
+    ("yolov2", "detect"): Cut(("box+objectness+class",)),
     ("yolov5", "segment"): Cut(("box*+objectness*+class*", "mask"), ("prototypes",)),
 }
 
@@ -42,6 +44,8 @@ _PLAIN: dict[tuple[str, str], Cut] = {
     **{(family, "pose"): Cut(("box", "class*", "keypoints")) for family in _BINS},
     **{(family, "obb"): Cut(("box", "class*", "angle*")) for family in _BINS},
     ("yolox", "detect"): Cut(("box", "objectness*", "class*")),
+    ("yolov3", "detect"): Cut(("box", "objectness+class")),
+    ("yolov2", "detect"): Cut(("box", "objectness+class")),
     ("nanodet", "detect"): Cut(("class*", "box")),
     ("nanodet-plus", "detect"): Cut(("class*", "box")),
 }
@@ -49,7 +53,8 @@ _PLAIN: dict[tuple[str, str], Cut] = {
 CUTS: dict[str, dict[tuple[str, str], Cut]] = {"branches": _PLAIN | _ZOO, "branches6": _ZOO | _PLAIN}
 
 # where 8 bits would lose what the model zoo's layout puts into one output
-_APART = {("yolov8", "pose"), ("yolo26", "pose"), ("yolov8", "obb"), ("yolo26", "obb"), ("yolox", "detect")}
+_APART = {(family, task) for family in _BINS for task in ("pose", "obb")}
+_APART |= {(family, "detect") for family in ("yolox", "yolov3", "yolov2")}
 
 
 _DECODED = ("xywh", "xyxy")

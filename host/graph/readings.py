@@ -128,7 +128,7 @@ def _parts(
         ways = [{"box": 4 * bins, "class": rest - 4 * bins} for bins in _BINS]
     else:
         ways = [dict.fromkeys(free, rest)]
-    codings = {"box": family.box, "class": "logit", "objectness": "logit"}
+    codings = {"box": family.box, "class": family.classes, "objectness": "logit"}
     for way, coding in product(ways, extra.codings if extra and extra.role in roles else ("",)):
         widths = fixed | way
         parts = tuple(Part(role, widths[role], codings.get(role, coding)) for role in roles)

@@ -65,6 +65,15 @@ def test_exponents() -> None:
     assert np.allclose(found.boxes[5], [1.25 * 8 - 8, 1.75 * 8 - 4, 1.25 * 8 + 8, 1.75 * 8 + 4])
 
 
+def test_exponents_of_anchors_and_the_reach_of_their_centres() -> None:
+    parts = (Part("box", 4, "anchor-exponents"), Part("objectness", 1, "logit"), Part("class", 2, "softmax"))
+    how = one_stride(*parts, anchors=(((10.0, 20.0),),), reach=(1.2,))
+    found = decode(values(np.log(3), 0, np.log(2), 0, 0, np.log(3), 0), how)
+    # cell 1, 1: centre 1 + 0.5 + 1.2 * 0.25, 1.5 cells; size 20 x 20
+    assert np.allclose(found.boxes[5], [1.8 * 8 - 10, 12 - 10, 1.8 * 8 + 10, 12 + 10], atol=1e-4)
+    assert np.allclose(found.scores[5], [0.5 * 0.75, 0.5 * 0.25])
+
+
 @pytest.mark.parametrize(
     ("coding", "x", "y"), [("corner+2t", 8 * (1 + 0.5), 8 * 1.0), ("centre+t", 8 * 1.75, 8 * 0.5 + 8 * 0.5)]
 )

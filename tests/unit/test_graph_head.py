@@ -28,6 +28,9 @@ DETECTORS = {
     ),
     "yolov5": (heads.yolov5(), "yolov5", "detect", True),
     "yolov5-segment": (heads.yolov5(heads.MASKS), "yolov5", "segment", True),
+    "yolov3": (heads.yolov3(), "yolov3", "detect", True),
+    "yolov3-channels-last": (heads.yolov3(last=True), "yolov3", "detect", True),
+    "yolov2": (heads.yolov3(shares=True, reaches=(1, 1, 1)), "yolov2", "detect", True),
     "yolox": (heads.yolox(), "yolox", "detect", True),
     "yolox-undecoded": (heads.yolox(decoded=False), "yolox", "detect", True),
     "yolov6": (heads.yolov6(), "yolov6", "detect", True),
@@ -48,7 +51,7 @@ def test_family_and_task(name: str) -> None:
     proto, family, task, nms = DETECTORS[name]
     own = recognised(proto).own
     assert (own.family, own.task, own.nms, own.layout) == (family, task, nms, "raw")
-    assert own.strides == heads.STRIDES
+    assert sorted(own.strides) == list(heads.STRIDES)
     assert own.input_size == (heads.WIDTH, heads.HEIGHT)
 
 
@@ -80,6 +83,14 @@ def test_what_the_channels_hold() -> None:
 def test_anchors_are_read_from_what_the_graph_makes_of_them() -> None:
     anchors = recognised(heads.yolov5()).own.anchors
     assert np.allclose(anchors, [heads.ANCHORS[stride] for stride in heads.STRIDES], rtol=1e-4)
+
+
+def test_anchors_and_reach_of_exponents() -> None:
+    for proto in (heads.yolov3(), heads.yolov3(last=True)):
+        own = recognised(proto).own
+        assert own.strides == heads.STRIDES[::-1]
+        assert np.allclose(own.anchors, [heads.ANCHORS[stride] for stride in own.strides], rtol=1e-4)
+        assert own.reach == heads.REACHES[::-1]
 
 
 def test_anchors_that_the_graph_does_not_hold_are_not_made_up() -> None:

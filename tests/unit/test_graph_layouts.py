@@ -30,6 +30,8 @@ MODELS = {
     "yolov8-opset-12": heads.yolov8("pose", opset=12),
     "yolov5": heads.yolov5(),
     "yolov5-segment": heads.yolov5(MASKS),
+    "yolov3": heads.yolov3(),
+    "yolov2": heads.yolov3(shares=True),
     "yolov6": heads.yolov6(),
     "yolox": heads.yolox(),
     "open-vocabulary": heads.open_vocabulary(),
@@ -98,6 +100,8 @@ def test_every_layout_decodes_to_what_the_source_finds(name: str, layout: str) -
             [*per_stride(3 * (5 + CLASSES), 3 * MASKS), (1, MASKS, HEIGHT // 4, WIDTH // 4)],
         ),
         (heads.yolov5(decoded=False), "branches", per_stride(3 * (5 + CLASSES))),
+        (heads.yolov3(), "branches", per_stride(3 * (5 + CLASSES))[::-1]),
+        (heads.yolov3(), "branches6", per_stride(3 * (1 + CLASSES), 3 * 4)[::-1]),
         (heads.yolox(), "branches", per_stride(5 + CLASSES)),
         (heads.yolox(), "branches6", per_stride(4, 1, CLASSES)),
         (heads.picodet(), "branches", per_stride(CLASSES, 32)),
@@ -125,6 +129,19 @@ def test_outputs_are_those_that_the_layouts_decoders_expect(
     proto: ModelProto, layout: str, expected: Sequence[tuple[int, ...]]
 ) -> None:
     assert shapes(prepare(proto, layout)) == list(expected)
+
+
+def test_branches_of_exponents_are_the_last_convolutions_themselves() -> None:
+    trial = try_out(heads.yolov3())
+    found = outputs(prepare(heads.yolov3(), "branches").proto)
+    expected = {array.shape: array for array in trial.branches.values()}
+    assert len(found) == 3 and all(np.array_equal(each, expected[each.shape]) for each in found.values())
+
+
+def test_undecoded_branches_of_anchors_are_not_guessed() -> None:
+    """They may be YOLOv3's, v5's or v7's: nothing in them tells."""
+    again = prepare(prepare(heads.yolov3(), "branches").proto)
+    assert (again.decode.family, again.decode.layout) == ("unknown", "raw")
 
 
 def test_branches_hold_logits_of_boxes_and_classes_after_one_sigmoid() -> None:
@@ -189,6 +206,9 @@ def test_layouts_of_the_zoo_as_its_decoders_read_them() -> None:
         (heads.yolov8("pose"), 8, "branches6"),
         (heads.yolov8("obb"), 8, "branches6"),
         (heads.yolox(), 8, "branches6"),
+        (heads.yolov3(), 8, "branches6"),
+        (heads.yolov3(shares=True), 8, "branches6"),
+        (heads.yolov3(), None, "raw"),
         (heads.yolov8(rows=True), None, "branches"),
         (heads.boxes_and_scores(), 8, "branches"),
         (heads.picodet(), 8, "raw"),

@@ -18,6 +18,8 @@ DECODED = {
     },
     "yolov5": heads.yolov5(),
     "yolov5-segment": heads.yolov5(heads.MASKS),
+    "yolov3": heads.yolov3(),
+    "yolov2": heads.yolov3(shares=True),
     "yolov6": heads.yolov6(),
     "yolox": heads.yolox(),
 }

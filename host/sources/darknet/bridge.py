@@ -22,7 +22,7 @@ from shared.faults import Fault
 def to_onnx(cfg: Path, weights: Path) -> ModelProto:
     """The network of a .cfg with the numbers of its .weights, opset 12, all shapes static.
 
-    The input is "data", [1, channels, height, width], RGB in 0..1. A detector has one output, "detections",
+    The input is "data", [1, channels, height, width], RGB in 0..1. A detector has one output, "output",
     see `detections`; other networks have that of their last layer, and classifiers [1, classes].
 
     Raises:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from host.sources.darknet.layers import Grid, Region, Shape, Yolo
 from host.sources.darknet.writer import Writer
 
-NAME = "detections"
+NAME = "output"
 
 
 def table(
