@@ -89,7 +89,7 @@ def holds_network(names: Sequence[str]) -> bool:
 
 
 def check(path: str) -> None:
-    """Fault pickle-refused, with the names, unless `torch.load` would import what is on the list and no more."""
+    """Fault pickle-refused, with the names, if `torch.load` would import what is not on the list."""
     bad = refused(checkpoint_globals(path))
     if bad:
         more = " and %d more" % (len(bad) - SHOWN) if len(bad) > SHOWN else ""

@@ -51,6 +51,7 @@ class DockerEngine:
     """
 
     name = "docker"
+    isolated = True
 
     def __init__(self) -> None:
         try:

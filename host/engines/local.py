@@ -30,6 +30,7 @@ class LocalEngine:
     """Runs the harness in a virtual environment under the user's cache. Linux only."""
 
     name = "local"
+    isolated = False
 
     def default_python(self, pythons: Sequence[str]) -> str:
         """The first that this machine has."""

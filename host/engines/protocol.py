@@ -35,6 +35,8 @@ class Engine(Protocol):
     """A way to run a toolkit. Leaving `start`'s context always ends and removes what was started."""
 
     name: str
+    isolated: bool
+    """Whether what runs is kept from the network and from the user's files."""
 
     def default_python(self, pythons: Sequence[str]) -> str:
         """Which of these Python versions to use when the user names none; the table prefers the first."""

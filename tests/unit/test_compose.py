@@ -15,11 +15,11 @@ from shared import chips
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = [
-    Environment(toolkit.name, version, python, variant)
-    for toolkit in chips.toolkits().values()
-    for version in toolkit.versions
-    for variant in toolkit.variants
-    for python in chips.pythons(toolkit, variant)
+    Environment(kit.name, version, python, variant)
+    for kit in chips.kits().values()
+    for version in kit.versions
+    for variant in kit.variants
+    for python in chips.pythons(kit, variant)
 ]
 
 
@@ -59,9 +59,9 @@ def test_service_builds_the_same_image(environment: Environment) -> None:
 
 
 def test_defaults_are_the_tables() -> None:
-    for toolkit in chips.toolkits().values():
-        default = plan.environment_of(toolkit, lambda pythons: pythons[0])
-        assert services()[toolkit.name]["image"] == default.image
+    for kit in chips.kits().values():
+        default = plan.environment_of(kit, lambda pythons: pythons[0])
+        assert services()[kit.name]["image"] == default.image
 
 
 def test_only_what_builds_everywhere_is_built_unasked() -> None:

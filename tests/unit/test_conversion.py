@@ -51,6 +51,7 @@ class Paper:
     """An engine whose results are written by `answer`, from the job and its folder."""
 
     name = "paper"
+    isolated = True
 
     def __init__(self, answer: Callable[[Job, Path], None] | None = None) -> None:
         self.answer = answer

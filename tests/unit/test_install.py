@@ -17,11 +17,11 @@ from shared import chips
 from shared.faults import Fault
 
 ENVIRONMENTS = [
-    Environment(toolkit.name, version, python, variant)
-    for toolkit in chips.toolkits().values()
-    for version in toolkit.versions
-    for variant in toolkit.variants
-    for python in chips.pythons(toolkit, variant)
+    Environment(kit.name, version, python, variant)
+    for kit in chips.kits().values()
+    for version in kit.versions
+    for variant in kit.variants
+    for python in chips.pythons(kit, variant)
 ]
 IDS = [environment.image for environment in ENVIRONMENTS]
 ARCHIVE = re.compile(r"https://\S+\.tar\.gz")
@@ -41,14 +41,14 @@ def pins(locks: list[Path]) -> dict[str, str]:
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=IDS)
 def test_every_environment_is_locked(environment: Environment) -> None:
     of = recipe.of(environment.toolkit)
-    toolkit = chips.toolkit(environment.toolkit)
     for source in of.sources(environment.python, environment.variant) or [""]:
         parts = of.parts(environment.version, environment.python, environment.variant, source)
         pinned = pins([part.lock for part in parts])
         assert int(pinned["setuptools"].split(".")[0]) < 82
-        assert ("torch" in pinned) == (environment.variant != "slim")
-        if not wheel.needed(of.folder):
-            assert pinned[toolkit.package] == environment.version
+        without = source == installer.NO_TORCH if source else environment.variant == "slim"
+        assert ("torch" in pinned) != without
+        if environment.toolkit in chips.toolkits() and not wheel.needed(of.folder):
+            assert pinned[chips.toolkit(environment.toolkit).package] == environment.version
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=IDS)
@@ -66,8 +66,8 @@ def test_vendors_wheel_is_locked_where_there_is_one(environment: Environment) ->
 
 def test_everyone_can_have_pytorch() -> None:
     for environment in ENVIRONMENTS:
-        sources = recipe.of(environment.toolkit).sources(environment.python, "full")
-        assert not sources or "pypi" in sources
+        sources = recipe.of(environment.toolkit).sources(environment.python, environment.variant)
+        assert sources in ([], [installer.NO_TORCH]) or "pypi" in sources
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=IDS)
@@ -75,7 +75,7 @@ def test_digest_is_that_of_the_locks(environment: Environment, monkeypatch: pyte
     """Another lock, vendor's wheel or variant is another environment, and another image."""
     of = recipe.of(environment.toolkit)
     locks, code = recipe.locks_digest(environment), recipe.code_digest(environment)
-    for variant, known in chips.toolkit(environment.toolkit).variants.items():
+    for variant, known in chips.kit(environment.toolkit).variants.items():
         if variant != environment.variant and environment.python in known.pythons:
             assert recipe.locks_digest(replace(environment, variant=variant)) != locks
     pinned = of.locks(environment.version, environment.python, environment.variant)
@@ -88,7 +88,7 @@ def test_digest_is_that_of_the_locks(environment: Environment, monkeypatch: pyte
             assert recipe.code_digest(environment) != code, lock
 
 
-@pytest.mark.parametrize("toolkit", chips.toolkits())
+@pytest.mark.parametrize("toolkit", chips.kits())
 def test_a_missing_lock_is_named(toolkit: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", f"images.{toolkit}.install", str(tmp_path / "venv")]
     command += ["--python", sys.executable, "--version", "9.9.9", "--torch-source", "pypi"]

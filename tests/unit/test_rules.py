@@ -37,6 +37,10 @@ STOREYS = (
 OF_TOOLKIT = {
     "toolkit2": {"numpy", "torch", "rknn", "cv2", "tensorflow"},
     "legacy": {"numpy", "rknn", "ruamel"},
+    "frameworks": {
+        *("numpy", "onnx", "onnxruntime", "torch", "ultralytics"),
+        *("tensorflow", "keras", "tf_keras", "tf2onnx", "h5py"),
+    },
 }
 """What a driver may import besides the standard library and shared/: its own toolkit and what that brings."""
 
@@ -46,7 +50,7 @@ def files(*folders: str) -> list[Path]:
 
 
 HOST = [ROOT / "tasks.py", *files("host", "shared")]
-PRODUCT = [*HOST, *files(*chips.toolkits())]
+PRODUCT = [*HOST, *files(*chips.kits())]
 RECIPES = [
     *(ROOT / "images" / name for name in ("installer.py", "wheel.py", "pytorch/sources.py")),
     *sorted((ROOT / "images").glob("*/install.py")),
@@ -147,7 +151,7 @@ def test_recipes_are_standard_library_only(path: Path) -> None:
         assert top == "images" or top in sys.stdlib_module_names, f"{name(path)} imports {imported}"
 
 
-@pytest.mark.parametrize("path", files(*chips.toolkits()), ids=name)
+@pytest.mark.parametrize("path", files(*chips.kits()), ids=name)
 def test_drivers_import_their_own_toolkit_only(path: Path) -> None:
     driver = path.relative_to(ROOT).parts[0]
     allowed = {"shared", driver, *OF_TOOLKIT[driver]}
@@ -186,43 +190,46 @@ def test_what_differs_between_chips_and_toolkits_lies_in_the_table(path: Path) -
     """No comparison with the name of a toolkit, chip or engine outside the folder it is about."""
     home = path.relative_to(ROOT).parts[0]
     names = {*chips.chips(), *(alias for chip in chips.chips().values() for alias in chip.aliases)}
-    names |= {toolkit for toolkit in chips.toolkits() if toolkit != home}
+    names |= {kit for kit in chips.kits() if kit != home}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, (ast.Compare, ast.Match)):
             found = {inner.value for inner in ast.walk(node) if isinstance(inner, ast.Constant)}
             assert not found & names, f"{name(path)}:{node.lineno} compares with {found & names}"
 
 
-@pytest.mark.parametrize("toolkit", chips.toolkits().values(), ids=lambda toolkit: str(toolkit.name))
-def test_toolkit_has_all_that_belongs_to_one(toolkit: chips.Toolkit) -> None:
+@pytest.mark.parametrize("kit", chips.kits().values(), ids=lambda kit: str(kit.name))
+def test_kit_has_all_that_belongs_to_one(kit: chips.Kit) -> None:
     from host.engines import recipe
 
-    images = ROOT / "images" / toolkit.name
+    images = ROOT / "images" / kit.name
     wanted = [
-        *(ROOT / toolkit.name / file for file in ("__init__.py", "__main__.py", "convert.py")),
-        *(
-            images / file
-            for file in ("Dockerfile", "README.md", "install.py", "relock.py", "requirements.in")
-        ),
+        *(ROOT / kit.name / file for file in ("__init__.py", "__main__.py", "convert.py")),
+        *(images / file for file in ("Dockerfile", "README.md", "install.py", "relock.py")),
     ]
     wanted += [
         lock
-        for version in toolkit.versions
-        for variant in toolkit.variants
-        for python in chips.pythons(toolkit, variant)
-        for lock in recipe.of(toolkit.name).locks(version, python, variant)
+        for version in kit.versions
+        for variant in kit.variants
+        for python in chips.pythons(kit, variant)
+        for lock in recipe.of(kit.name).locks(version, python, variant)
     ]
     assert [str(path.relative_to(ROOT)) for path in wanted if not path.is_file()] == []
-    assert toolkit.artifact.endswith(f"{toolkit.name}.rknn")
+    assert list(images.glob("*.in"))
+    assert {*recipe.of(kit.name).thin} == {*kit.variants}
 
 
-@pytest.mark.parametrize("toolkit", chips.toolkits().values(), ids=lambda toolkit: str(toolkit.name))
-def test_environments_of_a_toolkit_differ(toolkit: chips.Toolkit) -> None:
+def test_artifacts_tell_their_toolkit() -> None:
+    for toolkit in chips.toolkits().values():
+        assert toolkit.artifact.endswith(f"{toolkit.name}.rknn")
+
+
+@pytest.mark.parametrize("kit", chips.kits().values(), ids=lambda kit: str(kit.name))
+def test_environments_of_a_kit_differ(kit: chips.Kit) -> None:
     tags = [
-        Environment(toolkit.name, version, python, variant).tag
-        for version in toolkit.versions
-        for variant in toolkit.variants
-        for python in chips.pythons(toolkit, variant)
+        Environment(kit.name, version, python, variant).tag
+        for version in kit.versions
+        for variant in kit.variants
+        for python in chips.pythons(kit, variant)
     ]
     assert len(set(tags)) == len(tags)
 

@@ -1,0 +1,29 @@
+"""`python -m frameworks [--jobs N] JOB_DIR [JOB_DIR ...]`"""
+
+import sys
+
+from frameworks import artifact, logs
+from shared import harness
+
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_ENABLE_ONEDNN_OPTS": "0",  # sums in one order, as ONNX Runtime's
+    # Ultralytics installs and downloads what it misses, unless told not to
+    "YOLO_AUTOINSTALL": "false",
+    "YOLO_OFFLINE": "true",
+}
+
+TOOLKIT = harness.Toolkit(
+    module="frameworks.convert",
+    preload=False,  # TensorFlow starts threads
+    environment=ENVIRONMENT,
+    progress=lambda _line: None,
+    retry=lambda _job, _log: None,
+    classify=logs.classify,
+    hidden=lambda _log: None,
+    verify=artifact.verify,
+    warnings=lambda _log: [],
+)
+
+if __name__ == "__main__":
+    sys.exit(harness.main(TOOLKIT, sys.argv[1:]))

@@ -1,0 +1,269 @@
+"""From a training framework's files to an ONNX file: by rkforge itself, or by an exporter in its environment.
+
+A pickle is never loaded here. Before an environment is started its names are held against the list of what
+checkpoints need (`shared.pickles`), and the exporter holds them against it again.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from host import engines, environments, jobs, plan, routes
+from host.console import Screen
+from host.engines.protocol import Engine, Limits
+from host.results import delivery
+from host.routes import Route
+from host.settings import Settings
+from host.sources import archives, export_ports
+from host.sources.fingerprint import fingerprint
+from host.sources.parts import files_of
+from host.sources.recognise import recognise
+from host.sources.source import Source
+from shared import chips, contract, pickles
+from shared.contract import CONTRACT, Job, Result
+from shared.faults import Fault
+
+RECORD = "onnx_source.yaml"
+VERSION = 1
+"""Of the record."""
+ARTIFACT, FACTS = "model.onnx", "export.json"
+PICKLED = ("pytorch",)
+"""Formats that are pickles: loading one runs what it names."""
+GRACE_S = 120
+
+
+@dataclass(frozen=True)
+class Export:
+    """An ONNX file, and what is known of it."""
+
+    path: Path
+    facts: Mapping[str, Any]
+    """Opset, inputs, outputs, labels, notes, and the difference from the framework's own outputs."""
+    environment: Mapping[str, Any]
+    """What made it; empty where rkforge did."""
+
+
+def to_onnx(
+    settings: Settings,
+    source: Source,
+    route: Route,
+    max_opset: int,
+    engine: Engine,
+    folder: Path,
+    screen: Screen,
+) -> Path:
+    """The ONNX file that a route's exporter makes, in `folder`, which is made.
+
+    Args:
+        settings: of the request.
+        source: the model's files, on disk.
+        route: names the exporter and its variant.
+        max_opset: the newest that is wanted; an exporter may write an older one.
+        engine: has the exporter's environment, or can build it.
+        folder: for the file.
+        screen: is told what goes on.
+
+    Raises:
+        Fault: pickle-refused, any of the model-* codes, graph-changed, and those of the engine.
+    """
+    return _by_exporter(settings, source, route, max_opset, engine, folder, screen).path
+
+
+def run(settings: Settings, screen: Screen, as_json: bool) -> int:
+    """Write the model as ONNX, and beside it how that was made.
+
+    Raises:
+        Fault: as `to_onnx`; output-invalid; model-format where there is no way to ONNX.
+    """
+    source = recognise(settings.models)
+    target, record = _target(settings, source)
+    delivery.prepare(target.parent)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        found = archives.unpack(source, folder / "unpacked") if source.archive else source
+        made = _export(settings, found, folder, screen)
+        facts = _record(source, made, target)
+        written = folder / RECORD
+        text = yaml.safe_dump(
+            {"onnx_source": VERSION, **facts}, sort_keys=False, allow_unicode=True, width=100
+        )
+        written.write_text(text, encoding="utf-8")
+        delivery.deliver({record: written, target: made.path})
+    if as_json:
+        screen.json({"status": "ok", "path": str(target), "record": str(record), **facts})
+        return 0
+    screen.print(f"{target}  opset {facts['opset']}, {_ports(facts['inputs'])} -> {_ports(facts['outputs'])}")
+    return 0
+
+
+def _export(settings: Settings, source: Source, folder: Path, screen: Screen) -> Export:
+    newest = [chips.chip(name).toolkit.max_opset for name in settings.chips]
+    opset = settings.opset or min(newest or [each.max_opset for each in chips.toolkits().values()][:1])
+    ways = routes.into_onnx(source.format)
+    if not ways:
+        title = chips.formats()[source.format].title
+        raise Fault("model-format", f"there is no way from {title} to ONNX", "Convert it as it is.")
+    if ways[0].by == routes.BRIDGE:
+        return _by_rkforge(source, folder)
+    engine, why = engines.choose(settings.engine)
+    screen.say(f"engine {engine.name}: {why}")
+    return _by_exporter(settings, source, ways[0], opset, engine, folder, screen)
+
+
+def _by_rkforge(source: Source, folder: Path) -> Export:
+    import onnx
+
+    from host.sources import darknet
+
+    proto = darknet.to_onnx(source.files["cfg"], source.files["weights"])
+    path = folder / ARTIFACT
+    onnx.save(proto, path)
+    ports = {
+        side: [
+            {"name": value.name, "shape": [axis.dim_value for axis in value.type.tensor_type.shape.dim]}
+            for value in values
+        ]
+        for side, values in (("inputs", proto.graph.input), ("outputs", proto.graph.output))
+    }
+    opset = next(each.version for each in proto.opset_import if each.domain in ("", "ai.onnx"))
+    return Export(path, {"opset": opset, **ports, "labels": [], "notes": []}, {})
+
+
+def _by_exporter(
+    settings: Settings,
+    source: Source,
+    route: Route,
+    max_opset: int,
+    engine: Engine,
+    folder: Path,
+    screen: Screen,
+) -> Export:
+    _refuse_untrusted(settings, source, engine)
+    environment = plan.exporter(route, engine.default_python)
+    job = Job(
+        contract=CONTRACT,
+        chip="",
+        toolkit_version=environment.version,
+        source=export_ports.named(
+            source, settings.inputs, settings.outputs, settings.input_sizes, settings.size
+        ),
+        config={"opset": max_opset, "size": settings.size, "trust_pickle": settings.trust_pickle},
+        quantize=False,
+        dataset=None,
+        heldout=[],
+        hybrid=None,
+        analysis=False,
+        artifact=ARTIFACT,
+        timeout_s=settings.timeout_s,
+        memory_bytes=settings.memory_bytes,
+    )
+    environments.require(engine, environment, screen)
+    folder.mkdir(parents=True, exist_ok=True)
+    with jobs.batch() as batch:
+        directory = batch / "export"
+        inputs = batch / "inputs"
+        job = job._replace(source=_place(source, job.source, inputs))
+        jobs.place(directory, job, inputs)
+        limits = Limits(1, settings.memory_bytes)
+        with screen.working(), engine.start(environment, batch, [directory.name], limits) as running:
+            ended = jobs.follow(
+                running,
+                [directory],
+                lambda _directory, event: screen.stage("export", event),
+                settings.timeout_s + GRACE_S,
+            )
+        result = jobs.result(directory, ended)
+        if isinstance(result, Fault):
+            raise _kept(result, directory, environment.tag)
+        facts = contract.read_json(str(directory / "out" / FACTS))
+        made = folder / f"{source.main.stem}.onnx"
+        shutil.move(directory / "out" / ARTIFACT, made)
+        for note in [*facts["notes"], *result.warnings]:
+            screen.say(note)
+        return Export(made, facts, _environment(engine.provenance(environment), result))
+
+
+def _refuse_untrusted(settings: Settings, source: Source, engine: Engine) -> None:
+    """Fault pickle-refused for what may not be loaded where it would be."""
+    if source.format not in PICKLED or settings.trust_pickle:
+        return
+    path = source.files["model"]
+    pickles.check(str(path))
+    if not engine.isolated:
+        raise Fault(
+            "pickle-refused",
+            f"{path.name} is a pickle, and without a container it would be loaded with all your rights",
+            "Use --engine docker; or, if you trust where the file comes from, add --trust-pickle.",
+        )
+
+
+def _place(source: Source, named: contract.Source, inputs: Path) -> contract.Source:
+    """Link the model's files into `inputs`; the source as the job names it."""
+    root = inputs / "model"
+    if source.files.keys() == {"folder"}:
+        for name, path in files_of(source).items():
+            _link(path, root / name)
+        return named._replace(files={"folder": "in/model"})
+    for path in source.files.values():
+        _link(path, root / path.name)
+    return named._replace(files={role: f"in/model/{path.name}" for role, path in source.files.items()})
+
+
+def _link(path: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path.resolve(), target)
+    except OSError:
+        shutil.copyfile(path, target)
+
+
+def _kept(fault: Fault, directory: Path, tag: str) -> Fault:
+    """The fault with its log where it outlives the job."""
+    from host import paths
+
+    log = directory / "log.txt"
+    if fault.log and log.is_file():
+        kept = paths.cache() / "builds" / f"export-{tag}-{time.time_ns()}.log"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(log, kept)
+        fault.log = str(kept)
+    return fault
+
+
+def _environment(provenance: Mapping[str, Any], result: Result) -> dict[str, Any]:
+    return {**result.environment, **{name: each for name, each in provenance.items() if name != "packages"}}
+
+
+def _record(source: Source, made: Export, target: Path) -> dict[str, Any]:
+    data = made.path.read_bytes()
+    names = [path.name for path in source.files.values()]
+    return {
+        "source": {
+            "format": source.format,
+            "files": [source.archive.name] if source.archive else names,
+            "sha256": fingerprint(source),
+        },
+        "artifact": {"file": target.name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()},
+        **made.facts,
+        "environment": dict(made.environment),
+    }
+
+
+def _target(settings: Settings, source: Source) -> tuple[Path, Path]:
+    output = settings.output
+    if output is not None and output.suffix == ".onnx":
+        return output, output.with_name(f"{output.stem}.{RECORD}")
+    folder = output or Path("out") / source.main.stem
+    return folder / f"{source.main.stem}.onnx", folder / RECORD
+
+
+def _ports(ports: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{each['name']} {'x'.join(map(str, each['shape']))}" for each in ports)

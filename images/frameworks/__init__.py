@@ -1,0 +1,1 @@
+"""The environments of frameworks: one recipe for the images and for the local virtual environments."""
