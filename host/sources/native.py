@@ -26,8 +26,8 @@ _CHANGEABLE: Mapping[str, tuple[str, ...]] = {
     "mxnet": (_SIZES,),
 }
 """Format -> what its loaders take from the user besides the files; the others take nothing."""
-_UNNAMED = ("torchscript",)
-"""Formats whose outputs have no names."""
+_UNNAMED = ("torchscript", "darknet")
+"""Formats whose outputs have no names of their own."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class NativeSource:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[Port, ...]
     """Their shapes are empty where the file does not tell."""
+    quantized: bool
+    """Whether its framework quantized it: the toolkit must not do so again."""
     notes: tuple[str, ...]
     """What was settled or changed, a phrase each."""
 
@@ -87,6 +89,7 @@ def load(
         version=interface.version,
         inputs=specs,
         outputs=part.outputs,
+        quantized=_quantized(source),
         notes=(*part.notes, *notes),
     )
 
@@ -105,6 +108,14 @@ def contract(native: NativeSource, places: Mapping[str, str]) -> JobSource:
         shapes=[list(each.shape) for each in native.inputs],
         outputs=[] if native.source.format in _UNNAMED else [each.name for each in native.outputs],
     )
+
+
+def _quantized(source: Source) -> bool:
+    if source.format != "tflite":
+        return False
+    from host.sources.readers import tflite
+
+    return tflite.quantized(source.files["model"])
 
 
 def _whole(interface: Interface) -> Part:

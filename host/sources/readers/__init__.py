@@ -28,6 +28,7 @@ READERS: Mapping[str, Reader] = {
     "tflite": _lazy("tflite"),
     "torchscript": _lazy("torchscript"),
     "caffe": _lazy("caffe"),
+    "darknet": _lazy("darknet"),
     "tensorflow": _lazy("tensorflow"),
     "savedmodel": _lazy("savedmodel"),
     "tf-checkpoint": _lazy("tf_checkpoint"),

@@ -87,7 +87,7 @@ def interface(graph: Any, version: str) -> Interface:
     """What the nodes of a GraphDef tell: placeholders are its inputs, nodes that nobody takes its outputs."""
     return Interface(
         version=version,
-        inputs=tuple(port(node.name, attributes(node)) for node in graph.node if node.op in _INPUTS),
+        inputs=tuple(port(node.name, attributes(node)) for node in _fed(graph)),
         outputs=tuple(port(node.name, {}) for node in _ends(graph)),
         operators=operators(graph),
         parameters=sum(
@@ -129,6 +129,13 @@ def node_of(tensor: str) -> str:
     return tensor.removeprefix("^").split(":")[0]
 
 
+def _fed(graph: Any) -> Iterator[Any]:
+    """The placeholders for numbers; those for text are for the names of files."""
+    for node in graph.node:
+        if node.op in _INPUTS and port(node.name, attributes(node)).dtype != "str":
+            yield node
+
+
 def _ends(graph: Any) -> Iterator[Any]:
     taken = {node_of(name) for node in graph.node for name in node.input}
     computed = _computed(graph)
@@ -144,13 +151,14 @@ def _computed(graph: Any) -> Collection[str]:
         for name in node.input:
             users.setdefault(node_of(name), []).append(node.name)
     reached: set[str] = set()
-    waiting = [node.name for node in graph.node if node.op in _INPUTS]
+    fed = [node.name for node in _fed(graph)]
+    waiting = list(fed)
     while waiting:
         name = waiting.pop()
         if name not in reached:
             reached.add(name)
             waiting += users.get(name, ())
-    return reached - {node.name for node in graph.node if node.op in _INPUTS}
+    return reached - set(fed)
 
 
 def _count(shape: Any) -> int:

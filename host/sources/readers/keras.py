@@ -1,23 +1,31 @@
-"""Reads a Keras model: the JSON in which it describes itself, in an HDF5 file (.h5) or a zip (.keras)."""
+"""Reads a Keras model: the JSON in which it describes itself, in an HDF5 file (.h5) or a zip (.keras).
+
+An HDF5 file is searched for that JSON, which lies in it in one piece. The library that knows HDF5 is not
+asked: one flipped bit can make it search for ever.
+"""
 
 import json
+import mmap
+import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 from typing import Any
-
-import h5py
 
 from host.sources.readers.damage import damaged
 from host.sources.source import Interface, Port
 from shared.faults import Fault
 
 TITLE = "a Keras model"
-_CONFIG = 64 << 20  # bytes; the JSON of hundreds of layers has less than one million
+_CONFIG = 64 << 20
+"""Bytes of JSON; that of hundreds of layers has less than one million."""
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+_BEGIN = re.compile(rb'\{"(?:module": ?"[\w.]*", ?")?class_name": ?"')
+_MOST_PIECES = 20
+"""That begin like it: optimizers, or what is left of a damaged one."""
 _DEPTH = 8  # of models in models
 
 
@@ -31,43 +39,42 @@ def read(files: Mapping[str, Path]) -> Interface:
     with path.open("rb") as file:
         is_hdf5 = file.read(len(_HDF5)) == _HDF5
     try:
-        text, version, parameters = _hdf5(path) if is_hdf5 else _zip(path)
-        model = json.loads(text)
-        told = _interface(model)
-    except (
-        json.JSONDecodeError,
-        UnicodeDecodeError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        IndexError,
-    ) as error:
+        model, version = _hdf5(path) if is_hdf5 else _zip(path)
+        return replace(_interface(model), version=version)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise damaged(path, TITLE, "its description is damaged") from error
-    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, RecursionError) as error:
+    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise damaged(path, TITLE) from error
-    return replace(told, version=version, parameters=parameters)
 
 
-def _hdf5(path: Path) -> tuple[str, str, int]:
-    """Description, version and count of weights."""
-    with h5py.File(path, "r") as file:
-        if "model_config" not in file.attrs:
-            raise Fault(
-                "model-data-missing",
-                f"{path} holds weights alone, without the model they belong to.",
-                "Save the whole model: model.save(PATH) instead of model.save_weights(PATH).",
-            )
-        sizes: list[int] = []
-        weights = file.get("model_weights", {})
-        if weights:
-            weights.visititems(
-                lambda _, each: sizes.append(prod(each.shape)) if isinstance(each, h5py.Dataset) else None
-            )
-        version = _text(file.attrs.get("keras_version", ""))
-        return _text(file.attrs["model_config"]), f"Keras {version}" if version else "", sum(sizes)
+def _hdf5(path: Path) -> tuple[Mapping[str, Any], str]:
+    """Description and version, which is not beside it."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at, broken = 0, False
+        for _ in range(_MOST_PIECES):
+            begin = _BEGIN.search(data, at)
+            if not begin:
+                break
+            text = data[begin.start() : begin.start() + _CONFIG].decode(errors="replace")
+            try:
+                model, length = json.JSONDecoder().raw_decode(text)
+            except ValueError:
+                at, broken = begin.end(), True
+                continue
+            config = model.get("config")
+            if isinstance(config, list) or (isinstance(config, dict) and "layers" in config):
+                return model, ""
+            at = begin.start() + length
+    if broken:
+        raise damaged(path, TITLE, "its description is damaged")
+    raise Fault(
+        "model-data-missing",
+        f"{path} holds weights alone, without the model they belong to.",
+        "Save the whole model: model.save(PATH) instead of model.save_weights(PATH).",
+    )
 
 
-def _zip(path: Path) -> tuple[str, str, None]:
+def _zip(path: Path) -> tuple[Mapping[str, Any], str]:
     with zipfile.ZipFile(path) as file:
         for name in ("config.json", "metadata.json"):
             if name not in file.namelist():
@@ -75,11 +82,7 @@ def _zip(path: Path) -> tuple[str, str, None]:
             if file.getinfo(name).file_size > _CONFIG:
                 raise damaged(path, TITLE, f"its {name} is larger than any model's")
         version = json.loads(file.read("metadata.json")).get("keras_version", "")
-        return file.read("config.json").decode(), f"Keras {version}" if version else "", None
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+        return json.loads(file.read("config.json")), f"Keras {version}" if version else ""
 
 
 def _interface(model: Mapping[str, Any]) -> Interface:
@@ -96,16 +99,13 @@ def _interface(model: Mapping[str, Any]) -> Interface:
         outputs=tuple(Port(name, (), "float32") for name in outputs),
         operators=Counter(_classes(layers)),
         parameters=None,
-        custom=tuple(
-            sorted(
-                {
-                    layer["class_name"]
-                    for layer in layers
-                    if layer.get("registered_name") and ">" in layer["registered_name"]
-                }
-            )
-        ),
+        custom=tuple(sorted({layer["class_name"] for layer in layers if ">" in _registered(layer)})),
     )
+
+
+def _registered(layer: Mapping[str, Any]) -> str:
+    """The name of a class as Keras 3 registers it: "package>class" where it is not its own."""
+    return layer.get("registered_name") or ""
 
 
 def _names(entries: Any) -> Iterator[str]:

@@ -68,6 +68,7 @@ SCHEMA = messages(
       repeated int32 input_dim = 4; repeated BlobShape input_shape = 8; repeated LayerParameter layer = 100;
     }
     """,
+    syntax="proto2",
 )
 """Packed numbers are declared as bytes, which they are on the wire: weights are not unpacked one by one."""
 

@@ -14,15 +14,16 @@ _FIELD = re.compile(r"(repeated\s+)?(\w+)\s+(\w+)\s*=\s*(\d+)(?:\s*\[default\s*=
 _VALUE = re.compile(r"(\w+)\s*=\s*(\d+)\s*;")
 
 
-def messages(package: str, definition: str) -> Mapping[str, Callable[[], Any]]:
-    """The message classes of a definition in the language of .proto files, version 2.
+def messages(package: str, definition: str, syntax: str = "proto3") -> Mapping[str, Callable[[], Any]]:
+    """The message classes of a definition in the language of .proto files.
 
     Args:
         package: of this definition alone; it is not on the wire.
         definition: messages and enums side by side, none inside another; a map is declared as what it is on
             the wire, repeated entries with the fields `key` and `value`.
+        syntax: of the original; proto3 refuses text that is no UTF-8, proto2 has defaults.
     """
-    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package)
+    file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax=syntax)
     blocks = _BLOCK.findall(definition)
     kinds = {name: kind for kind, name, _ in blocks}
     for kind, name, body in blocks:

@@ -30,6 +30,10 @@ QUANTIZED = ("int8", "uint8", "int16")
 """Types of activations in a model that its framework quantized."""
 
 
+_NONE = -1
+"""In an operator's inputs, one that it does without."""
+
+
 class _Damage(Exception):
     """The file contradicts itself."""
 
@@ -76,6 +80,11 @@ def _interface(data: bytes) -> Interface:
     outputs = [_at(tensors, number) for number in _entries(graph.Outputs, graph.OutputsLength(), limit)]
     if not inputs or not outputs or not nodes:
         raise _Damage("it has no input, no output or no operators")
+    for node in nodes:
+        for name, length in ((node.Inputs, node.InputsLength()), (node.Outputs, node.OutputsLength())):
+            for number in _entries(name, length, limit):
+                if number != _NONE:
+                    _at(tensors, number)
     _check_buffers(model, tensors, len(data))
     return Interface(
         version=f"schema {model.Version()}",
