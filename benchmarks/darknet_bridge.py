@@ -1,7 +1,8 @@
 """Compare the Darknet bridge with OpenCV's reader and with Darknet's own library, on folders of .cfg files.
 
-Every network gets random weights. Prints a markdown table with the largest difference of the outputs (of
-values above 1 as a share of them); exit status 1 where one that can be compared differs by more than 1e-4.
+Every network gets random weights. Prints a markdown table with the largest difference of the outputs, as a
+share of the value or of 1 (where all are smaller, of the largest); exit status 1 where one that can be
+compared differs by more than 1e-4.
 
     apt-get download darknet && dpkg-deb -x darknet_*.deb DEBIAN
     python -m benchmarks.darknet_bridge --library DEBIAN/usr/lib/darknet/libdarknet.so \\
@@ -51,7 +52,8 @@ def row(cfg: Path, library: Path | None) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder, "random.weights")
         alone = darknets.of_batch_one(cfg, Path(folder, cfg.name))
-        darknets.write_weights(weights, network)
+        version = darknets.FORK if library and darknets.Darknet(library).fork else darknets.ORIGINAL
+        darknets.write_weights(weights, network, version=version)
         proto = darknet.to_onnx(cfg, weights)
         image = darknets.image(network)
         (output,) = run(proto, {"data": image})

@@ -19,14 +19,15 @@ from host.sources.darknet.layers import Grid, Shortcut, Yolo
 
 Array = NDArray[np.float32]
 
-VERSION = (0, 2, 0)
+ORIGINAL, FORK = (0, 2, 0), (0, 2, 5)
+"""Versions of .weights files: what batch normalization divides by depends on them."""
 _ADDED = 0.3
 """Of a layer whose values a shortcut adds: a hundred such sums do not explode."""
 _DECODED = 0.5
 """Of a layer whose values are exponents of sizes."""
 
 
-def write_weights(path: Path, network: Network, seed: int = 0, version: Sequence[int] = VERSION) -> None:
+def write_weights(path: Path, network: Network, seed: int = 0, version: Sequence[int] = ORIGINAL) -> None:
     """Random numbers of a variance that neither dies nor explodes from layer to layer."""
     random = np.random.default_rng(seed)
     gains = dict.fromkeys((layer.number for layer in network.layers), 1.4)
@@ -95,49 +96,52 @@ def of_bridge(output: Array, network: Network) -> Array:
 
 
 def apart(expected: Array, found: Array) -> float:
-    """The largest difference; of what is larger than 1, as a share of it."""
+    """The largest difference as a share of the value, or of 1; where all are smaller, of the largest."""
     expected = expected.reshape(found.shape)
     if not np.isfinite(found).all():
         return np.inf
-    gaps = np.abs(expected - found) / np.maximum(np.abs(expected), 1)
+    sizes = np.abs(expected)
+    gaps = np.abs(expected - found) / np.maximum(sizes, min(1, float(np.nanmax(sizes))))
     return float(np.nanmax(gaps))
 
 
 class Darknet:
-    """Darknet's own library, as Debian's package `darknet` has it (pjreddie/darknet of September 2018)."""
+    """Darknet's own library: Debian's package `darknet` has the original, and its fork builds one too."""
 
     def __init__(self, library: Path) -> None:
         self._library = ctypes.CDLL(str(library), mode=os.RTLD_LAZY)
+        self.fork = hasattr(self._library, "network_predict_ptr")
+        """Whether this is AlexeyAB's."""
+        self._predict = self._library["network_predict_ptr" if self.fork else "network_predict"]
         self._library.load_network.restype = ctypes.c_void_p
-        self._library.network_predict.restype = ctypes.POINTER(ctypes.c_float)
-        self._library.get_network_boxes.restype = ctypes.POINTER(_Detection)
+        self._predict.restype = ctypes.POINTER(ctypes.c_float)
+        self._detection = _ForksDetection if self.fork else _Detection
+        self._library.get_network_boxes.restype = ctypes.POINTER(self._detection)
 
     def run(self, cfg: Path, weights: Path, values: Array) -> Array:
-        """What it makes of a network, laid out as the bridge does; see `of_opencv`."""
+        """What it makes of a network, laid out as the bridge does. It frees nothing: once a process."""
         network = read(cfg)
         net = ctypes.c_void_p(self._library.load_network(str(cfg).encode(), str(weights).encode(), 0))
         flat = np.ascontiguousarray(values, np.float32)
-        result = self._library.network_predict(net, flat.ctypes.data_as(ctypes.POINTER(ctypes.c_float)))
+        result = self._predict(net, flat.ctypes.data_as(ctypes.POINTER(ctypes.c_float)))
         if not network.grids:
             count = prod(network.last.outer)
             output = np.ctypeslib.as_array(result, (count,)).copy()
         else:
             output = self._table(net, network)
-        self._library.free_network(net)
         return output
 
     def _table(self, net: ctypes.c_void_p, network: Network) -> Array:
         count = ctypes.c_int()
         height, width = network.input[1:]
         boxes = self._library.get_network_boxes(
-            net, width, height, ctypes.c_float(-1), ctypes.c_float(0.5), None, 1, ctypes.byref(count)
+            *(net, width, height, ctypes.c_float(-1), ctypes.c_float(0.5), None, 1, ctypes.byref(count), 0)
         )
         rows = [
             [*each.bbox, each.objectness, *each.prob[: network.grids[0].classes]]
             for each in boxes[: count.value]
         ]
         table = np.asarray(rows, np.float32)
-        self._library.free_detections(boxes, count)
         return np.concatenate([*_by_anchor(table, network)])
 
 
@@ -151,6 +155,26 @@ class _Detection(ctypes.Structure):
         ("mask", ctypes.POINTER(ctypes.c_float)),
         ("objectness", ctypes.c_float),
         ("sort_class", ctypes.c_int),
+    )
+
+
+class _ForksDetection(ctypes.Structure):
+    """The same of the fork."""
+
+    _fields_ = (
+        ("bbox", ctypes.c_float * 4),
+        ("classes", ctypes.c_int),
+        ("best_class", ctypes.c_int),
+        ("prob", ctypes.POINTER(ctypes.c_float)),
+        ("mask", ctypes.POINTER(ctypes.c_float)),
+        ("objectness", ctypes.c_float),
+        ("sort_class", ctypes.c_int),
+        ("uncertainty", ctypes.POINTER(ctypes.c_float)),
+        ("points", ctypes.c_int),
+        ("embeddings", ctypes.POINTER(ctypes.c_float)),
+        ("embedding_size", ctypes.c_int),
+        ("likeness", ctypes.c_float),
+        ("track", ctypes.c_int),
     )
 
 

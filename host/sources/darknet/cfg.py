@@ -119,7 +119,7 @@ def _unknown(section: Section) -> Exception:
         return section.wrong("there is a [net] before")
     if section.name in _REFUSED:
         return section.wrong(
-            f"[{section.name}] is a layer that rkforge cannot build",
+            "rkforge has no such layer",
             code="model-op",
             hint="Convert a network without this section.",
         )
