@@ -115,7 +115,7 @@ def run(
         result = result._replace(
             warnings=[*result.warnings, *filter(None, [cause])], documents=[*result.documents, decode.NAME]
         )
-        told = staged.to_json(model)
+        told = staged.to_json(model, each.quantize)
         yield Ended(
             each,
             directory,

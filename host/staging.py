@@ -41,8 +41,9 @@ class Staged:
     """Whether the model's own framework quantized it, so that no toolkit may do so again."""
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+    """About the calibration."""
 
-    def to_json(self, model: Model) -> dict[str, Any]:
+    def to_json(self, model: Model, quantize: bool) -> dict[str, Any]:
         """The facts for the record: what the model turned out to be and became, and what calibrates it."""
         return {
             "model": {
@@ -53,7 +54,7 @@ class Staged:
             "prepared": model.to_json(),
             "calibration": self.calibration,
             "notes": [*self.notes, *(change.what for change in model.changes)],
-            "warnings": [*self.warnings, *model.warnings],
+            "warnings": [*(self.warnings if quantize else ()), *model.warnings],
         }
 
 

@@ -1,8 +1,8 @@
 """Settings: which source wins, how text is read, and that every mistake is found before any work."""
 
 import json
-from dataclasses import replace
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
