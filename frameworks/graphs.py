@@ -7,7 +7,7 @@ import tensorflow
 import tf2onnx
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from frameworks import nhwc
+from frameworks import keras_file, nhwc
 from frameworks.exported import Array, Exported
 from shared.contract import Job
 from shared.faults import Fault
@@ -117,6 +117,8 @@ FREEZERS: Mapping[str, Callable[[Job], Frozen]] = {
 def _keras(file: str, trusted: bool) -> Any:
     import keras
 
+    if not trusted:
+        keras_file.refuse_code(file)
     try:
         return keras.models.load_model(file, compile=False, safe_mode=not trusted)
     except (TypeError, ValueError, KeyError) as error:

@@ -29,6 +29,11 @@ def settled(name: str, shape: Sequence[int | None], size: Sequence[int] | None) 
     return closed
 
 
+def first(shape: Sequence[int]) -> list[int]:
+    """The shape of an image input with its channels first."""
+    return [shape[0], shape[3], shape[1], shape[2]]
+
+
 def channels_last(arrays: Sequence[Array], turned: Sequence[bool]) -> list[Array]:
     """The inputs of the ONNX file as the framework has them."""
     return [
