@@ -35,8 +35,8 @@ def export(job: Job, path: str) -> Exported:
     turned = [nhwc.is_image(shape) for shape in shapes]
     with tempfile.TemporaryDirectory() as scratch:
         file = os.path.join(scratch, "model.tflite")
-        with open(file, "wb") as stream:
-            stream.write(data)
+        with open(file, "wb") as written:
+            written.write(data)
         tf2onnx.convert.from_tflite(
             file,
             opset=min(job.config["opset"], NEWEST_OPSET),

@@ -39,7 +39,7 @@ OF_TOOLKIT = {
     "legacy": {"numpy", "rknn", "ruamel"},
     "frameworks": {
         *("numpy", "onnx", "onnxruntime", "torch", "ultralytics"),
-        *("tensorflow", "keras", "tf_keras", "tf2onnx", "h5py"),
+        *("tensorflow", "keras", "tf_keras", "tf2onnx", "h5py", "flatbuffers"),
     },
 }
 """What a driver may import besides the standard library and shared/: its own toolkit and what that brings."""
