@@ -110,6 +110,8 @@ _MESSAGES: dict[str, Content] = {
 
 _TABLE_MAGIC = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 """Ends the index of a TensorFlow checkpoint: that of LevelDB's tables."""
+_LARGEST_INDEX = 4 << 20
+"""It has a line for each tensor; what is larger need not be unpacked to its end."""
 SHARD = re.compile(r"(.*)\.data-(\d{5})-of-(\d{5})", re.DOTALL)
 """The name of a file of a TensorFlow checkpoint's data, which begins with weights: stem, number, count."""
 
@@ -155,7 +157,9 @@ def identify(entry: Entry) -> Content | None:
         return Part("darknet", "weights")
     if message := wire.format_of(head):
         return _MESSAGES[message]
-    return Part("tf-checkpoint", "index") if entry.tail(8) == _TABLE_MAGIC else None
+    if entry.size <= _LARGEST_INDEX and entry.tail(len(_TABLE_MAGIC)) == _TABLE_MAGIC:
+        return Part("tf-checkpoint", "index")
+    return None
 
 
 def is_archive(content: Content | None) -> bool:

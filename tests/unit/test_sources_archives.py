@@ -115,6 +115,14 @@ def test_a_bomb_within_the_zip_is_not_unpacked_to_look_into_it(
         recognise([packed(tmp_path / "m.zip", {"inner.pt": inner.getvalue()})])
 
 
+def test_what_else_is_in_a_zip_may_be_large_and_shrink(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "FREE_BYTES", 1 << 20)
+    path = packed(tmp_path / "m.zip", {"m.onnx": MODEL, "log.bin": bytes(8 << 20)})
+    assert unpack(recognise([path]), tmp_path / "out").format == "onnx"
+
+
 def test_a_zip_in_a_zip_is_not_looked_into(tmp_path: Path) -> None:
     inner = packed(tmp_path / "inner.zip", {"m.onnx": MODEL}).read_bytes()
     with pytest.raises(Fault, match=r"inner\.zip is a zip archive") as caught:
