@@ -43,7 +43,7 @@ def part(files: Mapping[str, Path], inputs: Sequence[str], outputs: Sequence[str
         outputs=tuple(Port(name, (), "float32") for name in ends),
         operators=Counter(layer.type for layer in layers),
         places={layer.type: layer.name for layer in reversed(layers)},
-        cure="Name blobs before it with --outputs, or turn the model into ONNX.",
+        cure="Name blobs before it with --outputs.",
         notes=tuple(
             f"layer {layer.name!r} ({layer.type}) is left to the program: the outputs are {', '.join(ends)}"
             for layer in after
@@ -73,21 +73,19 @@ def _between(net: Net, inputs: Sequence[str], outputs: Sequence[str]) -> tuple[L
 def _write(
     files: Mapping[str, Path], inputs: Sequence[TensorSpec], layers: Sequence[Layer], folder: Path
 ) -> Mapping[str, Path]:
-    """Write the network of these layers to a folder, which is made; returns its files by role."""
-    folder.mkdir(parents=True)
-    written = {role: folder / f"model.{role}" for role in ("prototxt", "caffemodel")}
-    written["prototxt"].write_text(
-        "\n".join((*map(_input, inputs), *_texts(files["prototxt"], layers))) + "\n"
-    )
+    """Write the network of these layers to a folder; returns its files by role."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {"prototxt": folder / "model.prototxt", "caffemodel": files["caffemodel"]}
+    texts = (*map(_input, inputs), *_texts(files["prototxt"], layers))
+    written["prototxt"].write_text("\n".join(texts) + "\n", encoding="utf-8")
     weights = prototxt.SCHEMA["NetParameter"]()
     weights.ParseFromString(files["caffemodel"].read_bytes())
-    if not weights.layers:
-        written["caffemodel"].symlink_to(files["caffemodel"].resolve())
-        return written
-    present = prototxt.SCHEMA["NetParameter"]()
-    for layer in prototxt.layers_of(weights):
-        present.layer.add(name=layer.name, type=layer.type).blobs.extend(layer.message.blobs)
-    written["caffemodel"].write_bytes(present.SerializeToString())
+    if weights.layers:
+        present = prototxt.SCHEMA["NetParameter"]()
+        for layer in prototxt.layers_of(weights):
+            present.layer.add(name=layer.name, type=layer.type).blobs.extend(layer.message.blobs)
+        written["caffemodel"] = folder / "model.caffemodel"
+        written["caffemodel"].write_bytes(present.SerializeToString(deterministic=True))
     return written
 
 

@@ -1,7 +1,7 @@
 """Writes files whose loaders have to be told something, or that must be refused.
 
-`python -m tests.data.make_native FOLDER FRAMEWORK`, where the framework, pytorch or tensorflow (2.14), must be
-there. Weights are random: only the form of the files matters.
+`python -m tests.data.make_native FOLDER FRAMEWORK`, where the framework, pytorch or tensorflow (2.14), must
+be there. Weights are random: only the form of the files matters.
 """
 
 import sys
