@@ -65,13 +65,16 @@ def _files(paths: Sequence[Path]) -> Source:
             raise Fault("bad-option", f"{path} is a folder, named with other paths.", "Name it alone.")
         contents[path] = identify(on_disk(path))
     parts = _parts(contents)
-    homes = {found.path.parent for found in parts if found.part.format == "onnx"}
+    homes = [found.path.parent for found in parts if found.part.format == "onnx"]
     for path, content in contents.items():
-        if not isinstance(content, Part) and (content is not None or path.parent not in homes):
+        if content is None and any(path.is_relative_to(home) for home in homes):
+            continue
+        if not isinstance(content, Part):
             raise refusal(path, content)
     if not parts:
         raise Fault("model-missing", "No model is named.", "Name it with --model.")
-    return model(parts, [each for found in parts for each in _beside(found)], paths[0].parent)
+    pool = dict.fromkeys(each for found in parts for each in _beside(found))
+    return model(parts, [*pool], paths[0].parent)
 
 
 def _folder(folder: Path) -> Source:

@@ -94,6 +94,7 @@ def test_each_file_of_several_finds_the_others_and_misses_them(tmp_path: Path, n
     whole = recognise([tmp_path])
     for path in whole.files.values():
         assert recognise([path]) == whole
+        assert recognise([other for other in whole.files.values() if other != path]) == whole
     for path in whole.files.values():
         rest = [other for other in whole.files.values() if other != path]
         content = path.read_bytes()
