@@ -5,7 +5,9 @@ Darknet's own library and OpenCV's reader are the judges; neither shares code wi
 
 import ctypes
 import os
+import re
 import struct
+import tempfile
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from host.sources.darknet.cfg import Network, read
-from host.sources.darknet.layers import Grid, Shortcut, Yolo
+from host.sources.darknet.layers import Grid, Region, Shortcut, Yolo
 
 Array = NDArray[np.float32]
 
@@ -59,14 +61,17 @@ def image(network: Network, seed: int = 0) -> Array:
 def of_opencv(cfg: Path, weights: Path, values: Array) -> Array:
     """What OpenCV makes of a network, laid out as the bridge does.
 
-    A detector's rows are boxes as shares of the input, objectness, and classes multiplied by it; OpenCV puts
-    zero for classes up to the section's `thresh`, by default 0.2, so those are not a number here.
+    A detector's rows are boxes as shares of the input, objectness, and classes multiplied by it. Of [region]
+    OpenCV puts zero for the classes of boxes that overlap better ones: those are not a number here.
 
     Raises:
         cv2.error: it cannot read or run the network.
     """
     network = read(cfg)
-    net = cv2.dnn.readNetFromDarknet(str(cfg), str(weights))
+    with tempfile.TemporaryDirectory() as folder:
+        every = Path(folder, cfg.name)
+        every.write_text(_showing_all(cfg.read_text(encoding="utf-8")), encoding="utf-8")
+        net = cv2.dnn.readNetFromDarknet(str(every), str(weights))
     net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
     net.enableFusion(False)  # what it fuses is not always what it read
     net.setInput(values)
@@ -81,8 +86,15 @@ def of_opencv(cfg: Path, weights: Path, values: Array) -> Array:
         by_cell = outputs[grid.name].reshape(-1, len(grid.anchors), 5 + grid.classes)
         rows.append(by_cell.transpose(1, 0, 2).reshape(-1, 5 + grid.classes).astype(np.float32))
     table: Array = np.concatenate(rows)
-    table[:, 5:][table[:, 5:] == 0] = np.nan
+    if isinstance(network.grids[0], Region):
+        table[:, 5:][table[:, 5:] == 0] = np.nan
     return table
+
+
+def _showing_all(text: str) -> str:
+    """A .cfg whose detector shows classes of any score: OpenCV puts zero up to `thresh`."""
+    text = re.sub(r"(?m)^\s*thresh\s*=.*$", "", text)
+    return re.sub(r"(?m)^(\[(yolo|region)\])", r"\1\nthresh=0", text)
 
 
 def of_bridge(output: Array, network: Network) -> Array:
