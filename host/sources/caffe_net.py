@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from host.sources.part import Part, require
+from host.sources.excerpt import Excerpt, require
 from host.sources.readers import prototxt
 from host.sources.readers.prototxt import Layer, Net
 from host.sources.source import Port, TensorSpec
@@ -24,7 +24,7 @@ _OF_TRAINING = ("blobs_lr", "weight_decay", "param", "blob_share_mode")
 """Fields of a layer of version 1 that the present schema has no place for."""
 
 
-def part(files: Mapping[str, Path], inputs: Sequence[str], outputs: Sequence[str]) -> Part:
+def excerpt(files: Mapping[str, Path], inputs: Sequence[str], outputs: Sequence[str]) -> Excerpt:
     """The network between blobs, by default from its own inputs to its last blobs that a loader can make.
 
     Raises:
@@ -38,7 +38,7 @@ def part(files: Mapping[str, Path], inputs: Sequence[str], outputs: Sequence[str
     after = [layer for layer in net.layers if layer.type in _AFTERWARDS] if not outputs else []
     starts, ends = tuple(inputs) or tuple(ports), tuple(outputs) or net.outputs(without=after)
     layers = _between(net, starts, ends)
-    return Part(
+    return Excerpt(
         inputs=tuple(ports.get(name, Port(name, (), "float32")) for name in starts),
         outputs=tuple(Port(name, (), "float32") for name in ends),
         operators=Counter(layer.type for layer in layers),

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from host.sources.part import Part, require
+from host.sources.excerpt import Excerpt, require
 from host.sources.readers import graphdef
 from host.sources.readers.graphdef import attributes, node_of
 from host.sources.readers.tensorflow import TITLE, read
@@ -31,7 +31,7 @@ _OF_SHAPES = ("Shape", "Size", "Rank")
 _MOST_NAMED = 4
 
 
-def part(files: Mapping[str, Path], inputs: Sequence[str], outputs: Sequence[str]) -> Part:
+def excerpt(files: Mapping[str, Path], inputs: Sequence[str], outputs: Sequence[str]) -> Excerpt:
     """The graph between nodes, by default from its placeholders to the nodes that nobody takes.
 
     Raises:
@@ -45,7 +45,7 @@ def part(files: Mapping[str, Path], inputs: Sequence[str], outputs: Sequence[str
     ends = _named("--outputs", outputs, nodes) or tuple(each.name for each in interface.outputs)
     cure = _cure(nodes, ports)
     between = _between(nodes, starts, ends, ports, cure)
-    return Part(
+    return Excerpt(
         inputs=tuple(ports.get(name, _inner(nodes[name])) for name in starts),
         outputs=tuple(Port(name, (), "float32") for name in ends),
         operators=Counter(node.op for node in between if node.op != "Const"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from host.sources import caffe_net, frozen_graph
-from host.sources.part import Part
+from host.sources.excerpt import Excerpt
 from host.sources.readers import READERS
 from host.sources.sizes import settle
 from host.sources.source import Interface, Port, Source, TensorSpec
@@ -79,7 +79,7 @@ def load(
                 f"{flag}: the toolkit's loader of {title} takes the file as it is",
                 f"Leave {flag} out, or turn the model into ONNX with `invoke export`, and convert that.",
             )
-    find = _PARTS.get(source.format)
+    find = _EXCERPTS.get(source.format)
     part = find(source.files, inputs, outputs) if find else _whole(interface)
     _refuse_operators(source.format, part, interface.custom, toolkit)
     specs, notes = settle(part.inputs, sizes, size, _SIZES in changeable)
@@ -118,18 +118,18 @@ def _quantized(source: Source) -> bool:
     return tflite.quantized(source.files["model"])
 
 
-def _whole(interface: Interface) -> Part:
-    return Part(interface.inputs, interface.outputs, interface.operators, {})
+def _whole(interface: Interface) -> Excerpt:
+    return Excerpt(interface.inputs, interface.outputs, interface.operators, {})
 
 
-_PARTS: Mapping[str, Callable[[Mapping[str, Path], Sequence[str], Sequence[str]], Part]] = {
-    "caffe": caffe_net.part,
-    "tensorflow": frozen_graph.part,
+_EXCERPTS: Mapping[str, Callable[[Mapping[str, Path], Sequence[str], Sequence[str]], Excerpt]] = {
+    "caffe": caffe_net.excerpt,
+    "tensorflow": frozen_graph.excerpt,
 }
 """Format -> what finds the part between inputs and outputs, where a loader can be told of it."""
 
 
-def _refuse_operators(name: str, part: Part, custom: Sequence[str], toolkit: Toolkit) -> None:
+def _refuse_operators(name: str, part: Excerpt, custom: Sequence[str], toolkit: Toolkit) -> None:
     """Refuse what the toolkit's loader crashes on, leaves out without a word, or cannot know.
 
     Raises:

@@ -36,13 +36,6 @@ class _Storage:
     size: int
 
 
-def globals_of(data: bytes) -> Iterator[str]:
-    """The classes and functions that a pickle names, as module.name, in order."""
-    for opcode, argument, _ in _steps(data):
-        if opcode.name == "GLOBAL":
-            yield str(argument).replace(" ", ".")
-
-
 def tensors(data: bytes) -> tuple[Tensor, ...]:
     """The tensors of a pickle in the order in which they are made. Raises Malformed."""
     stack: list[Any] = []

@@ -16,6 +16,7 @@ from host.sources.readers import pickled
 from host.sources.readers.damage import damaged
 from host.sources.readers.pickled import Tensor
 from host.sources.source import Interface, Port
+from shared import pickles
 from shared.faults import Fault
 
 TITLE = "TorchScript"
@@ -24,9 +25,13 @@ _TEXT = 64 << 20
 _CLASS = re.compile(r"^class (\w+)\(\w*\):$", re.MULTILINE)
 _FORWARD = re.compile(r"^  def forward\(\w+: __torch__[^,)]*,?([^)]*)\)\s*->\s*([^:\n]+):$", re.MULTILINE)
 _CALL = re.compile(r"\b(?:torch\.(\w+)|ops\.(\w+\.\w+))\(")
-_CONTROL_FLOW = re.compile(r"^\s+(?:if|for|while)\b", re.MULTILINE)
+_BRANCH = re.compile(r"^\s+(?:if|for|while)\b", re.MULTILINE)
 _NO_OPERATORS = ("annotate", "device", "list", "unchecked_cast", "tensor")
+CONTROL_FLOW = "control flow"
+"""What `torch.jit.script` leaves of ifs and loops, listed among the operators; a traced model has none."""
 _BUILT_IN = ("prim.", "aten.")
+_OWN = "__torch__."
+"""Begins the names of the classes that an archive defines."""
 _EXAMPLE = "traced_inputs.pkl"
 _ZIP_DAMAGE = (
     zipfile.BadZipFile,
@@ -58,6 +63,7 @@ def read(files: Mapping[str, Path]) -> Interface:
     archive = _open(path)
     arguments, result = _signature(path, archive)
     operators = Counter(call for text in archive.code.values() for call in _CALL.findall(text))
+    branches = sum(len(_BRANCH.findall(text)) for text in archive.code.values())
     weights = {
         (name, tensor.storage): tensor.size
         for name in ("data.pkl", "constants.pkl")
@@ -72,17 +78,13 @@ def read(files: Mapping[str, Path]) -> Interface:
             plain or custom: count
             for (plain, custom), count in operators.items()
             if plain not in _NO_OPERATORS
-        },
+        }
+        | ({CONTROL_FLOW: branches} if branches else {}),
         parameters=sum(weights.values()),
         custom=tuple(
             sorted(custom for _, custom in operators if custom and not custom.startswith(_BUILT_IN))
         ),
     )
-
-
-def scripted(path: Path) -> bool:
-    """Whether the code has control flow, as `torch.jit.script` leaves it; a traced model has none."""
-    return any(map(_CONTROL_FLOW.search, _open(path).code.values()))
 
 
 def _open(path: Path) -> _Archive:
@@ -111,10 +113,8 @@ def _module(member: str) -> str:
 
 def _signature(path: Path, archive: _Archive) -> tuple[str, str]:
     """Arguments and result of the outermost module's `forward`, as they are written."""
-    try:
-        outermost = next(iter(pickled.globals_of(archive.pickles["data.pkl"])), "")
-    except pickled.Malformed as error:
-        raise damaged(path, TITLE, str(error)) from error
+    named = pickles.globals_of(archive.pickles["data.pkl"])
+    outermost = next((name for name in named if name.startswith(_OWN)), "")
     module, _, name = outermost.rpartition(".")
     parts = _CLASS.split(archive.code.get(module, ""))
     # text before the first class, then name and text of each

@@ -15,7 +15,7 @@ Rewrite = Callable[[Sequence[TensorSpec], Path], Mapping[str, Path]]
 
 
 @dataclass(frozen=True)
-class Part:
+class Excerpt:
     """A whole model, or a part of one."""
 
     inputs: tuple[Port, ...]
