@@ -25,22 +25,26 @@ ORIGINAL, FORK = (0, 2, 0), (0, 2, 5)
 """Versions of .weights files: what batch normalization divides by depends on them."""
 _ADDED = 0.3
 """Of a layer whose values a shortcut adds: a hundred such sums do not explode."""
-_DECODED = 0.5
-"""Of a layer whose values are exponents of sizes."""
+_DECODED = {"xy": (2, 1.5, 0.0), "wh": (2, 0.5, 0.0), "objectness": (1, 3.0, -3.0), "class": (0, 2.0, -2.0)}
+"""What a detector's last convolution gives: channels of the role (0: as many as classes), spread, and mean.
+
+As training leaves it: few objects, steep scores, sizes near their anchors.
+"""
 
 
 def write_weights(path: Path, network: Network, seed: int = 0, version: Sequence[int] = ORIGINAL) -> None:
     """Random numbers of a variance that neither dies nor explodes from layer to layer."""
     random = np.random.default_rng(seed)
-    gains = dict.fromkeys((layer.number for layer in network.layers), 1.4)
-    for layer in network.layers:
-        if isinstance(layer, Shortcut | Grid):
-            gains[layer.reads[0]] = _ADDED if isinstance(layer, Shortcut) else _DECODED
+    added = {layer.reads[0] for layer in network.layers if isinstance(layer, Shortcut)}
+    grids = {grid.reads[0]: grid for grid in network.grids}
     with path.open("wb") as file:
         file.write(struct.pack("<3iq", *version, 0))
         for layer in network.layers:
             for name, shape in layer.weights.items():
-                file.write(_values(random, name, shape, gains[layer.number]).astype("<f4").tobytes())
+                values = _values(random, name, shape, _ADDED if layer.number in added else 1.4)
+                if layer.number in grids:
+                    values = _of_head(values, grids[layer.number])
+                file.write(values.astype("<f4").tobytes())
 
 
 def _values(
@@ -51,6 +55,17 @@ def _values(
     if name in ("scales", "variances"):
         return random.uniform(0.7, 1.3, shape)
     return random.normal(0, 0.1, shape)
+
+
+def _of_head(values: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
+    """The weights or biases of the convolution before a grid."""
+    roles = [(count or grid.classes, spread, mean) for count, spread, mean in _DECODED.values()]
+    channels = np.concatenate([np.tile([[spread, mean]], (count, 1)) for count, spread, mean in roles])
+    spreads, means = np.tile(channels, (len(grid.anchors), 1)).T
+    changed: NDArray[np.float64] = (
+        values + means if values.ndim == 1 else values * spreads[:, None, None, None]
+    )
+    return changed
 
 
 def image(network: Network, seed: int = 0) -> Array:
