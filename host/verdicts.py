@@ -23,7 +23,7 @@ def show_checks(outcome: Outcome, screen: Screen) -> None:
         screen.warn(f"{outcome.plan.name}: the file was checked on {toolkit.checked_on}")
     if checks is None:
         screen.warn(
-            f"{outcome.plan.name}: the result was not simulated, so nothing is known about its accuracy"
+            f"{outcome.plan.name}: with nothing to compare it with, the accuracy is not known"
         )
         return
     how = ESTIMATED if checks["estimate"] else "simulator"

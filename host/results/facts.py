@@ -218,7 +218,7 @@ def as_report(made: Facts, each: Plan, from_cache: bool) -> dict[str, Any]:
         "artifact": {"path": str(each.target.artifact), **made["artifact"]},
         "documents": [str(each.target.document(name)) for name in made["documents"]],
         "checks": made["checks"],
-        "checked_on": "nothing: the simulator failed, and no board was involved"
+        "checked_on": "nothing: the simulator or the source's own framework failed, and no board was involved"
         if failed
         else toolkit.checked_on,
         "board_command": board_command(each),
