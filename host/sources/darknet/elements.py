@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from host.sources.darknet.activations import apply
 from host.sources.darknet.layers import (
     Activation,
@@ -140,13 +142,23 @@ def _activation(values: Values, layer: Activation, _numbers: Numbers) -> None:
 
 
 def _reorg(values: Values, layer: Reorg, _numbers: Numbers) -> None:
-    """Darknet reads the image as if it had fewer channels and more pixels, and writes what it finds there."""
+    """Darknet reads the image as if it had fewer channels and more pixels, and makes channels of them.
+
+    A convolution of ones and zeros does the latter: SpaceToDepth is left to the CPU, where there is one.
+    """
     writer, name, stride = values.writer, layer.name, layer.stride
     channels, height, width = layer.inner
-    spread = writer.reshape(
-        f"{name}/spread", values.read(layer), 1, channels // stride**2, height * stride, width * stride
+    few = channels // stride**2
+    spread = writer.reshape(f"{name}/spread", values.read(layer), 1, few, height * stride, width * stride)
+    ones = np.eye(channels, dtype=np.float32).reshape(channels, stride, stride, few).transpose(0, 3, 1, 2)
+    moved = writer.node(
+        "Conv",
+        f"{name}/moved",
+        spread,
+        writer.numbers(f"{name}.weights", ones),
+        kernel_shape=[stride] * 2,
+        strides=[stride] * 2,
     )
-    moved = writer.node("SpaceToDepth", f"{name}/moved", spread, blocksize=stride)
     values.give(layer, writer.reshape(name, moved, 1, *layer.outer))
 
 

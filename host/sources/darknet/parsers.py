@@ -27,6 +27,7 @@ ACTIVATIONS = (
     *("elu", "hardtan", "leaky", "linear", "loggy", "logistic", "mish", "ramp", "relie", "relu", "relu6"),
     *("selu", "swish", "tanh"),
 )
+_MOST_REORGANIZED = 1 << 12  # channels; what moves them is a square of that
 _LONGEST = 1 << 14  # of kernels, strides and padding
 
 
@@ -186,6 +187,8 @@ def _reorg(section: Section, place: Place) -> Layer:
     stride = section.whole("stride", 1, 1, 64)
     if channels % stride**2 or height % stride or width % stride:
         raise section.wrong(f"stride={stride} does not divide {size_text(inner)}", "stride", "model-shape")
+    if channels > _MOST_REORGANIZED:
+        raise section.wrong(f"{channels} channels are more than {_MOST_REORGANIZED}", code="model-shape")
     outer = (channels * stride**2, height // stride, width // stride)
     return Reorg(place.number, (place.usual,), inner, outer, stride=stride)
 
