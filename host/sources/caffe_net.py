@@ -6,6 +6,7 @@ alone, from the inputs to the outputs that are wanted, its weights under the pre
 text stays as it was written: it holds parameters of forks that no schema here declares.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from host.sources.excerpt import Excerpt, require
 from host.sources.readers import prototxt
+from host.sources.readers.damage import damaged
 from host.sources.readers.prototxt import Layer, Net
 from host.sources.source import Port, TensorSpec
 from shared.faults import Fault
@@ -91,16 +93,20 @@ def _write(
 
 def _input(spec: TensorSpec) -> str:
     shape = " ".join(f"dim: {length}" for length in spec.shape)
-    name = f'name: "{spec.name}" type: "Input" top: "{spec.name}"'
-    return f"layer {{ {name} input_param {{ shape {{ {shape} }} }} }}"
+    name = json.dumps(spec.name)
+    return f'layer {{ name: {name} type: "Input" top: {name} input_param {{ shape {{ {shape} }} }} }}'
 
 
 def _texts(path: Path, layers: Sequence[Layer]) -> Iterator[str]:
     """The layers as they are written in the file."""
-    text = path.read_text(encoding="utf-8-sig")
-    blocks = {_name(block): (field, block) for field, block in _fields(text) if field in ("layer", "layers")}
+    blocks: dict[str, list[str]] = {"layer": [], "layers": []}
+    for field, block in _fields(prototxt.text_of(path)):
+        blocks.get(field, []).append(block)
     for layer in layers:
-        field, block = blocks[layer.name]
+        field, number = layer.place
+        if number >= len(blocks[field]):  # layers in [brackets], which nobody writes
+            raise damaged(path, prototxt.TITLE, "its layers are not each in a block of their own")
+        block = blocks[field][number]
         yield block if field == "layer" else _upgraded(layer, block)
 
 
@@ -108,11 +114,6 @@ def _upgraded(layer: Layer, block: str) -> str:
     """A layer of version 1 as one of the present version."""
     inner = [text for field, text in _fields(_inside(block)) if field not in (*_OF_TRAINING, "type")]
     return f'layer {{ type: "{layer.type}" {" ".join(inner)} }}'
-
-
-def _name(block: str) -> str:
-    told = (text for field, text in _fields(_inside(block)) if field == "name")
-    return next(told, "name:").partition(":")[2].strip().strip("\"'")
 
 
 def _inside(block: str) -> str:

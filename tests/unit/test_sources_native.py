@@ -106,6 +106,17 @@ def test_caffe_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
     assert [len(each.data) for each in net.layer[0].blobs] == [4 * 108, 4 * 4]
 
 
+def test_layers_of_one_name_are_told_apart_by_their_phase(tmp_path: Path) -> None:
+    source = of("caffe", tmp_path)
+    text = source.files["prototxt"].read_text()
+    training = text[text.index("layer {") :].replace("kernel_size: 3", "kernel_size: 5")
+    training = training.replace('type: "Conv', 'include { phase: TRAIN } type: "Conv')
+    source.files["prototxt"].write_bytes(text.encode() + training.encode() + "# 卷积".encode("gbk"))
+    loaded = load(source, tmp_path)
+    written = loaded.source.files["prototxt"].read_text()
+    assert "kernel_size: 3" in written and "kernel_size: 5" not in written
+
+
 def test_graph_with_loops_says_where_it_could_be_cut(tmp_path: Path) -> None:
     text = refused("model-op", file("loops.pb"), tmp_path)
     assert "control flow cannot be compiled" in text

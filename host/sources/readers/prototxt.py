@@ -92,6 +92,8 @@ class Layer:
     tops: tuple[str, ...]
     message: Any
     """LayerParameter or V1LayerParameter of the schema."""
+    place: tuple[str, int]
+    """The field that it is in, "layers" of version 1 or "layer", and its number there."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,8 @@ def read(path: Path) -> Net:
     """
     message = SCHEMA["NetParameter"]()
     try:
-        text_format.Parse(path.read_text(encoding="utf-8-sig"), message, allow_unknown_field=True)
-    except (text_format.ParseError, UnicodeDecodeError, RecursionError) as error:
+        text_format.Parse(text_of(path), message, allow_unknown_field=True)
+    except (text_format.ParseError, RecursionError) as error:
         raise damaged(path, TITLE, " ".join(str(error).split())[:200]) from error
     layers = layers_of(message)
     if not layers:
@@ -145,14 +147,24 @@ def read(path: Path) -> Net:
     return Net(inputs, tuple(layer for layer in layers if layer.type != "Input"))
 
 
+def text_of(path: Path) -> str:
+    """What a prototxt says; comments may be in any encoding."""
+    return path.read_text(encoding="utf-8-sig", errors="replace")
+
+
 def layers_of(message: Any) -> tuple[Layer, ...]:
     """The layers of a NetParameter of either version that are there in use."""
     return tuple(
-        Layer(each.name, kind, tuple(each.bottom), tuple(each.top), each)
-        for each, kind in (
-            *((each, _present(each)) for each in message.layers),
-            *((each, each.type) for each in message.layer),
+        Layer(
+            each.name,
+            _present(each) if field == "layers" else each.type,
+            tuple(each.bottom),
+            tuple(each.top),
+            each,
+            (field, number),
         )
+        for field in ("layers", "layer")
+        for number, each in enumerate(getattr(message, field))
         if all(rule.phase == TEST for rule in each.include if rule.HasField("phase"))
         and not any(rule.phase == TEST for rule in each.exclude if rule.HasField("phase"))
     )
