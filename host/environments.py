@@ -24,7 +24,7 @@ def build(
     screen: Screen,
 ) -> int:
     """Build one environment; empty names mean the toolkit's defaults, no `wheel` the one that is there."""
-    made = chips.toolkit(toolkit)
+    made = chips.kit(toolkit)
     problems = [
         Fault("bad-option", f"--{name}: {chips.unknown(name, value, list(known))}")
         for name, value, known in (

@@ -15,10 +15,10 @@ from tests.conftest import ROOT
 from tests.images.sealed import Image
 
 DEFAULTS = [
-    Environment(toolkit.name, toolkit.versions[0], chips.pythons(toolkit, variant)[0], variant)
-    for toolkit in chips.toolkits().values()
-    for variant in toolkit.variants
-    if toolkit.variants[variant].formats
+    Environment(kit.name, kit.versions[0], chips.pythons(kit, variant)[0], variant)
+    for kit in chips.kits().values()
+    for variant in kit.variants
+    if kit.variants[variant].formats
 ]
 
 
@@ -42,7 +42,7 @@ def docker_build(environment: Environment, name: str, context: Path, *options: s
 
 @pytest.fixture(scope="session", params=DEFAULTS, ids=lambda environment: str(environment.image))
 def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    """The image of each toolkit's default environment, in each variant that reads a model.
+    """The image of each kit's default environment, in each variant that reads a model.
 
     Where the toolkit is a wheel that the tests do not have, the double's is in it, under a name of its own.
     """

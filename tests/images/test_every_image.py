@@ -1,4 +1,4 @@
-"""What holds for every toolkit's image: labels, contents as locked, a quick start in a sealed container."""
+"""What holds for every kit's image: labels, contents as locked, a quick start in a sealed container."""
 
 import json
 import re
@@ -7,12 +7,18 @@ import docker
 import pytest
 
 from host.engines import recipe
+from shared import chips
 from shared.contract import CONTRACT
 from tests.images.sealed import Image
 from tests.unit.test_install import pins
 
 pytestmark = pytest.mark.docker
 
+STARTS = {
+    **dict.fromkeys(chips.toolkits(), "from rknn.api import RKNN; RKNN()"),
+    "frameworks": "import onnx, onnxruntime",
+}
+"""Kit -> what it begins with."""
 INSTALLED = "import json, pkg_resources as p; print(json.dumps({d.key: d.version for d in p.working_set}))"
 
 
@@ -49,14 +55,15 @@ def test_manifest_names_locks_and_packages(image: Image) -> None:
 
 
 def test_toolkit_starts_sealed_and_as_any_user(image: Image) -> None:
-    code = "import os; from rknn.api import RKNN; RKNN(); print(os.getuid(), os.environ.get('HOME'))"
+    start = STARTS[image.environment.toolkit]
+    code = f"import os; {start}; print(os.getuid(), os.environ.get('HOME'))"
     assert image.python(code, working_dir="/tmp").splitlines()[-1].startswith("1000 ")
     assert image.python(code, working_dir="/tmp", user="4321:4321").splitlines()[-1].startswith("4321 ")
 
 
 def test_nothing_is_compiled_at_start(image: Image) -> None:
     code = (
-        "import os, sys; from rknn.api import RKNN; import shared.harness\n"
+        f"import os, sys; {STARTS[image.environment.toolkit]}; import shared.harness\n"
         "cached = [vars(m).get('__cached__') for m in list(sys.modules.values())]\n"
         "print([c for c in cached if c and c.startswith('/opt') and not os.path.exists(c)])"
     )
