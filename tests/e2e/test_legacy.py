@@ -16,7 +16,7 @@ import yaml
 
 from host.plan import Environment
 from shared import chips
-from tests import checkout, double, models
+from tests import checkout, double, models, sources
 from tests.conftest import Command, command
 from tests.e2e.conftest import cause, contents, earlier_result, photos
 from tests.e2e.test_interrupted import assert_nothing_left, ended, started
@@ -116,6 +116,34 @@ def test_every_chip_converts(run: Command, model: str, dataset: str, tmp_path: P
     ended = run("convert", "--chip", "RK1806", "--output", "alias", *arguments)
     assert ended.status == 0, ended.stderr
     assert configured(tmp_path / "alias")["target_platform"] == ["rk1808"]
+
+
+LOADED = [
+    name for name in chips.formats() if chips.reading(TOOLKIT, name) and name not in ("onnx", "darknet")
+]
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("name", LOADED)
+def test_every_format_goes_to_its_own_loader(name: str, run: Command, tmp_path: Path) -> None:
+    source = sources.copy(name, tmp_path / "model")
+    ended = run(
+        *("convert", "--chip", "rv1126", "--model", str(source), "--engine", "docker", "--dtype", "int8"),
+        *("--output", "out", "--json", *(("--input-sizes", "1x3x8x8") if name == "mxnet" else ())),
+    )
+    assert ended.status == 0, ended.stderr
+    calls = [each["call"] for each in made(tmp_path / "out")["calls"]]
+    assert [call for call in calls if call.startswith("load_")] == [
+        {"torchscript": "load_pytorch"}.get(name, f"load_{name}")
+    ]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["source"]["route"]["by"] == "native" and report["checks"] is None
+    assert json.loads((tmp_path / "out" / "model.decode.json").read_text())["inputs"][0]["shape"] == [
+        1,
+        8,
+        8,
+        3,
+    ]
 
 
 @pytest.mark.docker
