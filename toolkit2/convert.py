@@ -18,7 +18,7 @@ from shared import heap
 from shared.contract import Job
 from toolkit2 import reference
 from toolkit2.analysis import analyse
-from toolkit2.loaders import LOADERS
+from toolkit2.loaders import CHANNELS_LAST, LOADERS
 from toolkit2.simulator import simulate
 
 TELLS_ALL = 3
@@ -47,6 +47,8 @@ def convert(job: Job, directory: str, enter: Callable[[str], None], save: Callab
     try:
         enter("load")
         _check("config", rknn.config(**job.config))
+        if job.source.format in CHANNELS_LAST:
+            _order_nodes_by_name()
         _check(f"load_{job.source.format}", LOADERS[job.source.format](rknn, job.source))
         enter("quantize" if job.quantize else "build")
         try:
@@ -75,6 +77,16 @@ def environment() -> dict[str, Any]:
     """The interpreter and the packages that the result depends on."""
     packages = {dist.metadata["Name"].lower(): dist.version for dist in metadata.distributions()}
     return {"python": sys.version.split()[0], "packages": dict(sorted(packages.items()))}
+
+
+def _order_nodes_by_name() -> None:
+    """Let sets of a TensorFlow graph's nodes have the same order, and the file the same bytes, in every run.
+
+    By default it is that of the nodes' addresses, which TensorFlow's threads change.
+    """
+    from rknn.base.convertor.tensorflow2onnx.tf2onnx.graph import Node
+
+    Node.__hash__ = lambda node: hash(node.name)
 
 
 def _check(call: str, code: int) -> None:

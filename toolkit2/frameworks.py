@@ -116,10 +116,13 @@ def _darknet(source: Source, outputs: list[str]) -> Network:
         elif section:
             last[int(section[1]) + 1] = layer
     # the toolkit's names begin with the section's number, which counts [net] as 0
-    return _opencv(network, source, [last[int(name.partition("_")[0])] for name in outputs])
+    unnamed = source._replace(inputs=[])
+    return _opencv(network, unnamed, [last[int(name.partition("_")[0])] for name in outputs])
 
 
 def _opencv(network: Any, source: Source, outputs: list[str]) -> Network:
+    network.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
+    network.enableFusion(False)  # what it fuses has no outputs of its own
     names = source.inputs or [""]
 
     def run(sample: list[Any]) -> list[Any]:

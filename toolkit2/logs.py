@@ -24,7 +24,7 @@ TRACE = "Save the model with torch.jit.trace, if torch.jit.script made it, or re
 CAUSES = (
     Cause(r"torch-needed: (.*)", "torch-needed", "the toolkit needed PyTorch for this graph ({0})"),
     Cause(
-        r"'import tensorflow' failed",
+        r"'import tensorflow' failed|No module named 'tensorflow'",
         "tensorflow-needed",
         "the toolkit needs TensorFlow to load this format",
         hint="Use --variant tensorflow.",

@@ -79,6 +79,7 @@ def test_progress(line: str, event: Event | None) -> None:
             "tensorflow-needed",
             "TensorFlow",
         ),
+        ("ModuleNotFoundError: No module named 'tensorflow'", "tensorflow-needed", "TensorFlow"),
         (
             "E load_tflite: RuntimeError: Encountered unresolved custom op: Convolution2DTransposeBias.",
             "toolkit-op",
