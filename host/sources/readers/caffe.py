@@ -38,9 +38,7 @@ def read(files: Mapping[str, Path]) -> Interface:
         inputs=net.inputs,
         outputs=tuple(Port(name, (), "float32") for name in net.outputs()),
         operators=Counter(layer.type for layer in net.layers),
-        parameters=sum(
-            len(blob.data) // _FLOAT for layer in net.layers for blob in blobs.get(layer.name, ())
-        ),
+        parameters=sum(prod(_shape(blob)) for layer in net.layers for blob in blobs.get(layer.name, ())),
     )
 
 
@@ -83,18 +81,20 @@ def _unfit(blob: Any, multiple: int) -> str:
     """Why a blob cannot be the weights of a layer whose count of numbers is a multiple; empty if it can."""
     if blob.raw_data or blob.double_data:
         return "are not stored as 32-bit floats, which is all that the toolkit reads"
-    shape = tuple(blob.shape.dim) if blob.HasField("shape") else _old_shape(blob)
-    count = len(blob.data) // _FLOAT
-    if len(blob.data) % _FLOAT or count != prod(shape):
+    shape, data = _shape(blob), blob.data  # the field is copied whenever it is read
+    count = len(data) // _FLOAT
+    if len(data) % _FLOAT or count != prod(shape):
         return f"are {count} numbers for the shape {list(shape)}"
     if not multiple or count % multiple or not count:
         return f"are {count} numbers, which its parameters in the .prototxt do not divide into {multiple}"
-    if not np.isfinite(np.frombuffer(blob.data, "<f4")).all():
+    if not np.isfinite(np.frombuffer(data, "<f4")).all():
         return "are not all finite"
     return ""
 
 
-def _old_shape(blob: Any) -> tuple[int, ...]:
+def _shape(blob: Any) -> tuple[int, ...]:
+    if blob.HasField("shape"):
+        return tuple(blob.shape.dim)
     return (blob.num, blob.channels, blob.height, blob.width)
 
 
