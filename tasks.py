@@ -118,7 +118,8 @@ def export(context: Context, json: bool = False, **flags: Any) -> None:
     def make(screen: Screen) -> int:
         from host import config, export
 
-        return export.run(config.resolve(given(flags), [], Path.cwd(), os.environ), screen, json)
+        settings = config.resolve(given(flags), [], Path.cwd(), os.environ, chipless=True)
+        return export.run(settings, screen, json)
 
     _run(json, make)
 

@@ -22,15 +22,20 @@ OWN_FLAG = {"target_platform": "--chip", "mean_values": "--mean", "std_values": 
 
 
 def resolve(
-    flags: Mapping[str, Any], changes: list[str], folder: Path, environ: Mapping[str, str]
+    flags: Mapping[str, Any],
+    changes: list[str],
+    folder: Path,
+    environ: Mapping[str, str],
+    chipless: bool = False,
 ) -> Settings:
-    """The settings for one `convert` call.
+    """The settings for one call of a task.
 
     Args:
         flags: setting name -> text, or None where the flag was not given.
         changes: the texts of --set, each "key=value".
         folder: where rkforge.yaml is looked for; its paths are relative to it.
         environ: the process environment.
+        chipless: whether the task needs no chip.
 
     Raises:
         Fault: one that lists every mistake.
@@ -48,6 +53,8 @@ def resolve(
             except ValueError as error:
                 problems.append(Fault("bad-option", f"{source} {text!r}: expected {error}"))
     named = _changes(changes, given.get("set"), problems)
+    if chipless:
+        values.setdefault("chips", ())
     if "chips" not in values and "chip" not in given:
         problems.append(
             Fault("bad-option", "no chip given", "Name the target: --chip rk3588 (see `invoke chips`).")

@@ -71,14 +71,14 @@ def convert(
                     raise _together(tried.get(group[0].chip), fault) from None
                 ended = [Outcome(each, None, False, fault) for each in group]
             for outcome in ended:
-                chip, fault = outcome.plan.chip, outcome.fault
-                if fault and (route := _another_way(outcome.plan, fault)):
-                    tried.setdefault(chip, fault)
-                    why = f"{fault.message.rstrip('.')}: taking another way, {route}"
+                chip, failed = outcome.plan.chip, outcome.fault
+                if failed and (route := _another_way(outcome.plan, failed)):
+                    tried.setdefault(chip, failed)
+                    why = f"{failed.message.rstrip('.')}: taking another way, {route}"
                     screen.warn(f"{outcome.plan.name}: {why}")
                     missing.append(plan.along(outcome.plan, route, why, engine.default_python))
                 else:
-                    outcomes[chip] = replace(outcome, fault=fault and _together(tried.get(chip), fault))
+                    outcomes[chip] = replace(outcome, fault=failed and _together(tried.get(chip), failed))
     return [outcomes[each.chip] for each in plans]
 
 

@@ -5,7 +5,6 @@ checkpoints need (`shared.pickles`), and the exporter holds them against it agai
 """
 
 import hashlib
-import os
 import shutil
 import tempfile
 import time
@@ -208,21 +207,15 @@ def _refuse_untrusted(settings: Settings, source: Source, engine: Engine) -> Non
 def _place(source: Source, named: contract.Source, inputs: Path) -> contract.Source:
     """Link the model's files into `inputs`; the source as the job names it."""
     root = inputs / "model"
+    root.mkdir(parents=True)
     if source.files.keys() == {"folder"}:
         for name, path in files_of(source).items():
-            _link(path, root / name)
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            jobs.link(path, root / name)
         return named._replace(files={"folder": "in/model"})
     for path in source.files.values():
-        _link(path, root / path.name)
+        jobs.link(path, root / path.name)
     return named._replace(files={role: f"in/model/{path.name}" for role, path in source.files.items()})
-
-
-def _link(path: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(path.resolve(), target)
-    except OSError:
-        shutil.copyfile(path, target)
 
 
 def _kept(fault: Fault, directory: Path, tag: str) -> Fault:

@@ -1,14 +1,13 @@
 """The models that jobs convert: the source, prepared once for every kind of chip and dtype in a request."""
 
 import hashlib
-import os
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from onnx import ModelProto
 
+from host import jobs
 from host.decoding.contract import Decode
 from host.graph.prepare import prepare
 from host.graph.recipe import Change, Prepared
@@ -124,18 +123,11 @@ def _untouched(source: NativeSource, wanted: Preparation, folder: Path) -> Model
     total, places = hashlib.sha256(), {}
     for role, path in source.source.files.items():
         name = NAMES.get(role) or f"model{SUFFIXES[source.source.format]}"
-        _link(path, folder / name)
+        jobs.link(path, folder / name)
         with path.open("rb") as stream:
             total.update(hashlib.file_digest(stream, "sha256").digest())
         places[role] = f"{IN}/{name}"
     return Model(native.contract(source, places), None, folder, total.hexdigest(), ())
-
-
-def _link(path: Path, target: Path) -> None:
-    try:
-        os.link(path.resolve(), target)
-    except OSError:
-        shutil.copyfile(path, target)
 
 
 def _mixed(prepared: Prepared) -> tuple[str, ...]:
