@@ -202,3 +202,15 @@ def test_darknet_goes_as_it_is(tmp_path: Path) -> None:
     loaded = load(of("darknet", tmp_path), tmp_path)
     assert loaded.inputs[0].shape == (1, 3, 8, 8)
     assert {*loaded.source.files} == {"cfg", "weights"}
+
+
+def test_route_that_the_toolkit_would_take_from_elsewhere_is_refused(tmp_path: Path) -> None:
+    source = of("darknet", tmp_path)
+    text = source.files["cfg"].read_text()
+    for layers, code in (("-1,0", "model-op"), ("-1,-2", "")):
+        upsampled = f"[upsample]\nstride=1\n[route]\nlayers={layers}\n"
+        source.files["cfg"].write_text(text + upsampled)
+        if code:
+            assert "--darknet bridge" in refused(code, source, tmp_path)
+        else:
+            assert load(source, tmp_path).outputs[0].name == "route_2"
