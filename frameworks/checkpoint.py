@@ -37,9 +37,13 @@ def export(job: Job, path: str) -> Exported:
     return network.export(job, found_network(load(file, names, trusted)), path)
 
 
+RESTRICTED = "safe_globals"
+"""What a PyTorch has whose restricted unpickler takes a list; that of 2.4 does not."""
+
+
 def load(file: str, names: list[str], trusted: bool) -> Any:
     """The checkpoint's object; unless trusted, by PyTorch's restricted unpickler with these names alone."""
-    if trusted:
+    if trusted or not hasattr(torch.serialization, RESTRICTED):
         return torch.load(file, map_location="cpu", weights_only=False)
     with torch.serialization.safe_globals([resolve(name) for name in names if name not in pickles.CALLED]):
         return torch.load(file, map_location="cpu", weights_only=True)
