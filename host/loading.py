@@ -1,5 +1,6 @@
 """From the user's files to a model that a toolkit takes, along one of the routes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from host import export, routes
@@ -34,7 +35,10 @@ def load(
     source = on_disk(source, folder)
     if each.route.by == routes.NATIVE:
         asked = settings.inputs, settings.outputs, settings.input_sizes
-        return native.load(source, toolkit, *asked, settings.size, folder / "rewritten")
+        loaded = native.load(source, toolkit, *asked, settings.size, folder / "rewritten")
+        hints = toolkit.loaders.get(source.format, chips.Loader()).hints
+        told = [hint for option, hint in hints.items() if option not in settings.config]
+        return replace(loaded, notes=(*loaded.notes, *told))
     if each.route.by == routes.EXPORT:
         exported = export.to_onnx(settings, source, each.route, toolkit.max_opset, engine, folder, screen)
         return onnx_model.load(exported, toolkit, settings.size)

@@ -43,6 +43,8 @@ class Loader(NamedTuple):
     """Those that it has, where it leaves out others without a word; empty where it does not."""
     refused: Dict[str, str] = {}
     """Operator -> why it cannot be given to it."""
+    hints: Dict[str, str] = {}
+    """Option of `config` -> what to tell those who leave it out."""
 
 
 class Variant(NamedTuple):
