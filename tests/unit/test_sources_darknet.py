@@ -261,6 +261,11 @@ def test_spaces_comments_and_repeated_options(tmp_path: Path) -> None:
             "6 numbers in anchors=",
         ),
         (NET + conv(27) + "[region]\nanchors=1,2\nclasses=22\ntree=9k.tree\n", "model-op", "tree=9k.tree"),
+        (
+            NET + two_grids().replace("classes=4", "classes=3", 1).replace("filters=27", "filters=24", 1),
+            "model-invalid",
+            "its detectors' classes= differ",
+        ),
         (NET + conv(activation="nan") + "\0", "model-invalid", "no Darknet .cfg"),
     ],
 )
@@ -350,6 +355,12 @@ def test_weights_that_are_not_the_networks(change, code: str, said: str, tmp_pat
     with pytest.raises(Fault) as caught:
         darknet.to_onnx(path, numbers)
     assert caught.value.code == code and said in caught.value.message
+
+
+def test_a_network_that_computes_nothing_is_refused(tmp_path: Path) -> None:
+    path, numbers = with_weights(tmp_path, NET + "[dropout]\n[activation]\nactivation=linear\n")
+    with pytest.raises(Fault, match="no layer that computes something"):
+        darknet.to_onnx(path, numbers)
 
 
 def test_opencv_still_reads_darknet() -> None:

@@ -26,7 +26,8 @@ def to_onnx(cfg: Path, weights: Path) -> ModelProto:
     see `detections`; other networks have that of their last layer, and classifiers [1, classes].
 
     Raises:
-        Fault: of `cfg.read` and `weights.read`; model-weights where numbers are not finite.
+        Fault: of `cfg.read` and `weights.read`; model-weights where numbers are not finite; model-invalid
+            where nothing is computed.
     """
     network = configuration.read(cfg)
     header, arrays = stored.read(weights, network)
@@ -41,6 +42,8 @@ def to_onnx(cfg: Path, weights: Path) -> ModelProto:
     output = values.result(network.last)
     if tensors:
         output = detections.table(values.writer, list(tensors), list(tensors.values()), network.input)
+    if output[0] == INPUT:
+        raise Fault("model-invalid", f"{cfg} has no layer that computes something.")
     return values.writer.model(cfg.stem, (INPUT, (1, *network.input)), output)
 
 

@@ -111,7 +111,10 @@ def read(path: Path) -> Network:
                 f"layer {layer.number} would give {size_text(layer.outer)}", code="model-shape"
             )
         layers.append(layer)
-    return Network(path, image, tuple(layers))
+    network = Network(path, image, tuple(layers))
+    if len({grid.classes for grid in network.grids}) > 1:
+        raise net.wrong("its detectors' classes= differ")
+    return network
 
 
 def _unknown(section: Section) -> Exception:
