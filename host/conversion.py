@@ -20,9 +20,10 @@ from host.routes import Route
 from host.settings import Settings
 from host.sources.source import Source
 from shared import chips
+from shared.causes import ANOTHER_ROUTE
 from shared.faults import Fault
 
-OF_ROUTE = ("model-op", "model-format", "toolkit-op", "toolkit-crashed", "toolkit-refused")
+OF_ROUTE = ("model-op", "model-format", *ANOTHER_ROUTE)
 """Faults that another route may not meet: the toolkit, or the bridge, cannot take the model this way."""
 
 
