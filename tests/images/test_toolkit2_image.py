@@ -10,8 +10,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from shared import contract
+from shared import chips, contract
 from shared.contract import CONTRACT, Job, Result, Source
+from tests import sources
 from tests.images.conftest import DEFAULTS
 from tests.images.sealed import Image
 
@@ -59,7 +60,7 @@ def test_slim_refuses_what_needs_torch(image: Image, tmp_path: Path) -> None:
         helper.make_node("Concat", ["box", "s"], ["y"], axis=1),
     ]
     result = convert(image, tmp_path, nodes, weights, [1, 24, 1280])
-    if image.environment.variant == "full":
+    if image.environment.variant != "slim":
         assert result.fault is None
         assert result.artifact is not None
     else:
@@ -67,6 +68,38 @@ def test_slim_refuses_what_needs_torch(image: Image, tmp_path: Path) -> None:
         assert result.fault is not None
         assert result.fault["code"] == "torch-needed"
         assert "torch." in result.fault["message"]
+
+
+INTERFACES: dict[str, tuple[list[str], list[list[int]], list[str]]] = {
+    "tensorflow": (["image"], [[1, 8, 8, 3]], ["features"]),
+    "torchscript": (["x"], [[1, 3, 8, 8]], []),
+}
+"""Of the models of tests/sources.py, where the toolkit has to be told: inputs, their shapes, outputs."""
+VARIANTS = [
+    pytest.param(environment, name, id=f"{environment.variant} {name}")
+    for environment in TOOLKIT2
+    for name in chips.kit("toolkit2").variants[environment.variant].formats
+    if name != "onnx"
+]
+
+
+@pytest.mark.parametrize(("image", "name"), VARIANTS, indirect=["image"])
+def test_variant_loads_every_format_that_it_is_said_to(image: Image, name: str, tmp_path: Path) -> None:
+    directory = tmp_path / "job"
+    stands_for = sources.copy(name, directory / "in")
+    roles = {"caffe": ("prototxt", "caffemodel"), "darknet": ("cfg", "weights")}.get(name, ("model",))
+    files = dict(zip(roles, (f"in/{file}" for file in sources.WHOLE[name]), strict=True))
+    if name == "caffe":  # of which the toolkit cannot load a network of one layer
+        with stands_for.open("a") as prototxt:
+            prototxt.write('layer { name: "relu" type: "ReLU" bottom: "conv" top: "y" }\n')
+    result = run(image, directory, Source(name, files, *INTERFACES.get(name, ([], [], []))), 8)
+    assert result.fault is None, (result.fault, (directory / "log.txt").read_text()[-2000:])
+    assert len(result.simulated) == len(result.reference) == 1, result.warnings
+    simulated, reference = (
+        numpy.load(directory / "out" / files[0]) for files in (result.simulated, result.reference)
+    )
+    assert simulated.shape == reference.shape
+    assert numpy.abs(simulated - reference).max() < 0.01 * numpy.abs(reference).max()
 
 
 def convert(
@@ -88,13 +121,18 @@ def convert(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, directory / "in" / "model.onnx")
-    heldout = numpy.random.default_rng(1).integers(0, 256, (1, 32, 32, 3), dtype=numpy.uint8)
+    return run(image, directory, Source("onnx", {"model": "in/model.onnx"}, [], [], []), 32)
+
+
+def run(image: Image, directory: Path, source: Source, side: int) -> Result:
+    """Convert a source in a job directory for rk3588 in fp16, with one held-out picture."""
+    heldout = numpy.random.default_rng(1).integers(0, 256, (1, side, side, 3), dtype=numpy.uint8)
     numpy.save(directory / "in" / "heldout.npy", heldout)
     job = Job(
         contract=CONTRACT,
         chip="rk3588",
         toolkit_version=image.environment.version,
-        source=Source("onnx", {"model": "in/model.onnx"}, [], [], []),
+        source=source,
         config={"target_platform": "rk3588", "mean_values": [[0] * 3], "std_values": [[255] * 3]},
         quantize=False,
         dataset=None,
