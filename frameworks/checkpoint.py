@@ -4,6 +4,7 @@ import importlib
 import os
 from typing import Any
 
+import numpy
 import torch
 
 from frameworks import network
@@ -37,6 +38,7 @@ def export(job: Job, path: str) -> Exported:
     return network.export(job, found_network(load(file, names, trusted)), path)
 
 
+NUMPY_DTYPE = "numpy.dtype"
 RESTRICTED = "safe_globals"
 """What a PyTorch has whose restricted unpickler takes a list; that of 2.4 does not."""
 
@@ -45,7 +47,10 @@ def load(file: str, names: list[str], trusted: bool) -> Any:
     """The checkpoint's object; unless trusted, by PyTorch's restricted unpickler with these names alone."""
     if trusted or not hasattr(torch.serialization, RESTRICTED):
         return torch.load(file, map_location="cpu", weights_only=False)
-    with torch.serialization.safe_globals([resolve(name) for name in names if name not in pickles.CALLED]):
+    wanted = [resolve(name) for name in names]
+    if NUMPY_DTYPE in names:  # makes instances of classes that no pickle names
+        wanted += [kind for kind in vars(numpy.dtypes).values() if isinstance(kind, type)]
+    with torch.serialization.safe_globals(wanted):
         return torch.load(file, map_location="cpu", weights_only=True)
 
 

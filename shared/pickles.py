@@ -34,7 +34,7 @@ CALLED = frozenset(
     )
 )
 """What a checkpoint calls. Nothing here calls, imports or opens what it is given."""
-_CLASS = r"(v\d+)?[A-Z]\w*"
+_CLASS = r"(v\d+)?[A-Z]\w+"
 NAMED = re.compile(
     "|".join(
         (

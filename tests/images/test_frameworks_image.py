@@ -25,13 +25,14 @@ import functools, os
 os.environ.update(YOLO_CONFIG_DIR="/tmp", YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false")
 from frameworks.checkpoint import register_torchvision
 register_torchvision()
-import torch, torchvision
+import datetime, numpy, torch, torchvision
 from ultralytics import YOLO
 
 YOLO("yolov8n.yaml").save("/made/detector.pt")
 net = torchvision.models.mobilenet_v3_small().eval()
 torch.save(net, "/made/classifier.pt")
-torch.save({"epoch": 3, "ema": None, "model": net.half()}, "/made/training.pt")
+kept = {"epoch": 3, "date": datetime.datetime.now(), "fitness": numpy.float64(0.5), "seen": numpy.arange(3)}
+torch.save({**kept, "ema": None, "model": net.half()}, "/made/training.pt")
 torch.save(net.state_dict(), "/made/weights.pth")
 torch.jit.trace(net.float(), torch.rand(1, 3, 64, 64)).save("/made/traced.pt")
 net.rounding = functools.partial(round, ndigits=2)

@@ -95,6 +95,7 @@ def test_calls_of_anything_else_are_refused(evil: Any, name: str, protocol: int)
         pytest.param(b"ctorch.nn.modules.linear\nLinear\n}b.", id="class changed"),
         pytest.param(b"ccollections\nOrderedDict\n)R)R.", id="result called"),
         pytest.param(b"ctorch.nn.modules.module\ntorch\n.", id="a module's import"),
+        pytest.param(b"ctorch.nn.modules.activation\nF\n.", id="a module's short name for another"),
         pytest.param(b"ctorch.storage\n_load_from_bytes\n.", id="loads again"),
         pytest.param(b"ctorch._tensor\n_rebuild_from_type_v2\n.", id="calls its argument"),
         pytest.param(b"ctorch.fx.graph_module\nreduce_graph_module\n.", id="runs code"),
