@@ -29,10 +29,10 @@ GARBAGE = np.random.default_rng(0).bytes(4096)
     [
         ("empty.onnx", b"", "model-invalid", "is empty"),
         ("truncated.onnx", GOOD[: len(GOOD) // 2], "model-invalid", "truncated"),
-        ("garbage.onnx", GARBAGE, "model-invalid", "does not read as an ONNX model"),
+        ("garbage.onnx", GARBAGE, "model-invalid", "does not read as ONNX"),
         ("page.onnx", b"<!DOCTYPE html><p>404", "model-invalid", "an HTML page"),
         ("weights.pt", b"\x80\x02" + GARBAGE, "model-format", "Export the model to ONNX"),
-        ("graph.pb", GARBAGE, "model-format", "TensorFlow"),
+        ("graph.pb", GARBAGE, "model-invalid", "TensorFlow"),
     ],
 )
 def test_file_that_is_no_model(
