@@ -79,7 +79,7 @@ def _gap(other: Callable[[], darknets.Array], found: darknets.Array) -> tuple[st
     try:
         gap = darknets.apart(other(), found)
     except (cv2.error, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).replace("|", "/").split())
         return reason.partition("error: ")[2][:90] or reason[:90], False
     return f"{gap:.1e}", not gap <= TOLERANCE
 
