@@ -205,16 +205,19 @@ def _refuse_untrusted(settings: Settings, source: Source, engine: Engine) -> Non
 
 
 def _place(source: Source, named: contract.Source, inputs: Path) -> contract.Source:
-    """Link the model's files into `inputs`; the source as the job names it."""
+    """Copy the model's files into `inputs`; the source as the job names it.
+
+    No links: what a checkpoint's code does to its file in the container must not reach the user's.
+    """
     root = inputs / "model"
     root.mkdir(parents=True)
     if source.files.keys() == {"folder"}:
         for name, path in files_of(source).items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
-            jobs.link(path, root / name)
+            shutil.copyfile(path, root / name)
         return named._replace(files={"folder": "in/model"})
     for path in source.files.values():
-        jobs.link(path, root / path.name)
+        shutil.copyfile(path, root / path.name)
     return named._replace(files={role: f"in/model/{path.name}" for role, path in source.files.items()})
 
 

@@ -22,7 +22,6 @@ from tests.e2e.conftest import cause
 
 CHECKPOINT = ("tau-fibrils-yolo==0.2.0", "tau_fibrils_yolo/model/100ep.pt")
 """A real YOLOv8n-OBB (AGPL-3.0): fetched for this test alone."""
-EXPORT = ("export", "--chip", "rk3588")
 KERAS = """
 import sys, tensorflow, keras
 net = keras.Sequential([keras.layers.Input((None, None, 3)), keras.layers.Conv2D(4, 3, activation="relu")])
@@ -50,7 +49,7 @@ def test_real_checkpoint_is_exported_in_a_container(
     checkpoint: Path, rkforge: Command, tmp_path: Path
 ) -> None:
     ended = rkforge(
-        *(*EXPORT, "--model", str(checkpoint), "--size", "320x256"),
+        *("export", "--model", str(checkpoint), "--size", "320x256"),
         *("--engine", "docker", "--output", "net.onnx", "--json"),
     )
     assert ended.status == 0, ended.stderr
@@ -75,9 +74,9 @@ def test_saved_model_is_exported(rkforge: Command, tmp_path: Path) -> None:
     environment = environment_of(chips.kit("frameworks"), lambda pythons: pythons[0], variant="tensorflow")
     python = str(local.interpreter(environment))
     subprocess.run([python, "-c", KERAS, str(tmp_path / "net")], check=True, capture_output=True, timeout=300)
-    told = rkforge(*EXPORT, "--model", "net", "--engine", "local")
+    told = rkforge("export", "--model", "net", "--engine", "local")
     assert "--size" in cause(told, 2, "model-shape")
-    ended = rkforge(*EXPORT, "--model", "net", "--size", "48x32", "--engine", "local")
+    ended = rkforge("export", "--model", "net", "--size", "48x32", "--engine", "local")
     assert ended.status == 0, ended.stderr
     assert "channels first" in ended.stderr
     assert "1x3x32x48" in ended.stdout and "1x30x46x4" in ended.stdout
@@ -92,15 +91,15 @@ def test_evil_checkpoint_is_refused_before_anything_starts(
         layer = b"\x80\x02ctorch.nn.modules.linear\nLinear\n0"
         archive.writestr("best/data.pkl", layer + pickle.dumps({"model": Evil()}, 2)[2:])
         archive.writestr("best/data/0", bytes(64))
-    told = cause(rkforge(*EXPORT, "--model", "best.pt", "--engine", engine), 2, "pickle-refused")
+    told = cause(rkforge("export", "--model", "best.pt", "--engine", engine), 2, "pickle-refused")
     assert "best.pt" in told and ".system" in told and "--trust-pickle" in told
     assert not [*tmp_path.rglob("ran"), *tmp_path.rglob("*.onnx")]
 
 
 def test_pickle_is_not_loaded_outside_a_container_unless_trusted(checkpoint: Path, rkforge: Command) -> None:
-    told = cause(rkforge(*EXPORT, "--model", str(checkpoint), "--engine", "local"), 2, "pickle-refused")
+    told = cause(rkforge("export", "--model", str(checkpoint), "--engine", "local"), 2, "pickle-refused")
     assert "without a container" in told and "--engine docker" in told and "--trust-pickle" in told
 
 
 def test_onnx_needs_no_export(rkforge: Command, tiny: Path) -> None:
-    assert "ONNX" in cause(rkforge(*EXPORT, "--model", str(tiny)), 2, "model-format")
+    assert "ONNX" in cause(rkforge("export", "--model", str(tiny)), 2, "model-format")

@@ -73,6 +73,8 @@ class Paper:
         job = contract.read_job(str(folder / "job.json"))
         files = {role: (folder / path).read_bytes() for role, path in job.source.files.items()}
         self.jobs.append((environment, job, files))
+        for path in job.source.files.values():
+            (folder / path).write_bytes(b"spoilt")
         (folder / "out").mkdir()
         (folder / "log.txt").write_text("said by the framework\n")
         (folder / "out" / job.artifact).write_bytes(MODEL.read_bytes())
@@ -109,9 +111,10 @@ def to_onnx(path: Path, engine: Paper, **asked: Any) -> Path:
 
 
 def test_job_has_the_file_and_what_was_asked(checkpoint: Path) -> None:
-    engine = Paper()
+    engine, whole = Paper(), checkpoint.read_bytes()
     made = to_onnx(checkpoint, engine, size=(64, 48))
     assert made.read_bytes() == MODEL.read_bytes()
+    assert checkpoint.read_bytes() == whole, "what is done to the job's copy does not reach the user's file"
     ((environment, job, files),) = engine.jobs
     assert (environment.toolkit, environment.variant) == ("frameworks", "pytorch")
     assert job.config == {"opset": 12, "size": [64, 48], "trust_pickle": False}
