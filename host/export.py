@@ -34,6 +34,8 @@ RECORD = "onnx_source.yaml"
 VERSION = 1
 """Of the record."""
 ARTIFACT, FACTS = "model.onnx", "export.json"
+KEYS = {"opset", "inputs", "outputs", "labels", "notes", "difference"}
+"""Of what the exporter says."""
 PICKLED = ("pytorch",)
 """Formats that are pickles: loading one runs what it names."""
 GRACE_S = 120
@@ -182,7 +184,7 @@ def _by_exporter(
         result = jobs.result(directory, ended)
         if isinstance(result, Fault):
             raise _kept(result, directory, environment.tag)
-        facts = contract.read_json(str(directory / "out" / FACTS))
+        facts = _facts(directory / "out")
         made = folder / f"{source.main.stem}.onnx"
         shutil.move(directory / "out" / ARTIFACT, made)
         for note in [*facts["notes"], *result.warnings]:
@@ -219,6 +221,18 @@ def _place(source: Source, named: contract.Source, inputs: Path) -> contract.Sou
     for path in source.files.values():
         shutil.copyfile(path, root / path.name)
     return named._replace(files={role: f"in/model/{path.name}" for role, path in source.files.items()})
+
+
+def _facts(out: Path) -> dict[str, Any]:
+    """What the exporter says; Fault artifact-invalid where code in a checkpoint left something else."""
+    try:
+        facts = contract.read_json(str(out / FACTS))
+    except (OSError, ValueError):
+        facts = None
+    real = not any((out / name).is_symlink() for name in (ARTIFACT, FACTS))
+    if real and isinstance(facts, dict) and {*facts} == KEYS:
+        return facts
+    raise Fault("artifact-invalid", "the exporter left something other than an ONNX file and its facts")
 
 
 def _kept(fault: Fault, directory: Path, tag: str) -> Fault:

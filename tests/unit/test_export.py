@@ -158,6 +158,26 @@ def test_inputs_are_not_for_what_has_its_own(checkpoint: Path) -> None:
     assert refused.value.code == "bad-option"
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "export.json"])
+def test_links_that_a_checkpoint_left_are_not_followed(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    start = Paper.start
+
+    @contextmanager
+    def linking(self: Paper, environment: Environment, batch: Path, *others: Any) -> Iterator[Running]:
+        with start(self, environment, batch, *others) as running:
+            left = batch / "export" / "out" / name
+            left.rename(batch / name)
+            left.symlink_to(batch / name)
+            yield running
+
+    monkeypatch.setattr(Paper, "start", linking)
+    with pytest.raises(Fault, match="something other") as refused:
+        to_onnx(checkpoint, Paper())
+    assert refused.value.code == "artifact-invalid"
+
+
 @pytest.mark.parametrize(
     ("output", "onnx", "record"),
     [
