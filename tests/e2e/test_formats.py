@@ -10,7 +10,7 @@ import yaml
 
 from host import routes
 from shared import chips
-from tests import sources
+from tests import registry, sources
 from tests.conftest import Command
 from tests.e2e.conftest import ARTIFACT
 
@@ -23,6 +23,12 @@ READABLE = [
     for name in chips.formats()
     if chips.reading(TOOLKIT, name) or routes.into_onnx(name) or name == routes.ONNX
 ]
+
+
+@pytest.fixture(scope="module")
+def mediapipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with other people's models."""
+    return registry.fetch("mediapipe==0.10.14", tmp_path_factory.mktemp("mediapipe")) / "mediapipe/modules"
 
 
 def route(name: str) -> str:
@@ -117,3 +123,29 @@ def test_slim_environment_reads_other_formats_through_onnx(rkforge: Command, tmp
         "exporter": "frameworks",
         "exporter_variant": "tensorflow",
     }
+
+
+@pytest.mark.toolkit
+def test_file_that_crashes_the_loader_takes_another_way(
+    mediapipe: Path, rkforge: Command, tmp_path: Path
+) -> None:
+    """Sparse weights: the toolkit's process would crash, the exporter makes them dense."""
+    sparse = mediapipe / "face_detection/face_detection_full_range_sparse.tflite"
+    ended = rkforge(
+        *("convert", "--chip", "rk3588", "--model", str(sparse), "--engine", "local", "--output", "out")
+    )
+    assert ended.status == 0, ended.stderr
+    assert "DENSIFY" in ended.stderr and "taking another way, export" in ended.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["source"]["route"]["by"] == routes.EXPORT
+    assert any("DENSIFY" in note for note in report["notes"])
+    assert all(output["cosine"] > 0.9999 for output in report["checks"]["outputs"])
+
+
+@pytest.mark.toolkit
+def test_operator_that_no_way_knows_is_named(mediapipe: Path, rkforge: Command) -> None:
+    custom = mediapipe / "selfie_segmentation/selfie_segmentation.tflite"
+    ended = rkforge("convert", "--chip", "rk3588", "--model", str(custom), "--engine", "local")
+    assert ended.status == 2
+    assert "Convolution2DTransposeBias: it is custom" in ended.stderr
+    assert "the other way failed, too" in ended.stderr and "Traceback" not in ended.stderr
