@@ -4,17 +4,16 @@ The only module that imports the vendor's code. What is called here, how, and wh
 vendor's documentation: rkforge's authors did not have the toolkit. It has no simulator.
 """
 
+import importlib
 import os
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator
-
-from rknn.api import RKNN
 
 from legacy import artifact, hybrid
 from legacy.analysis import analyse
 from legacy.environment import environment
 from legacy.files import Place, calibration_list, workplace
-from legacy.loaders import LOADERS
+from legacy.loaders import IMPORTED_FIRST, LOADERS
 from shared.contract import Job
 
 DTYPE = "asymmetric_affine-u8"
@@ -73,6 +72,11 @@ def _load(rknn: Any, job: Job, place: Place) -> None:
 @contextmanager
 def _toolkit(job: Job) -> Iterator[Any]:
     """A toolkit with the job's configuration, released at the end."""
+    first = IMPORTED_FIRST.get(job.source.format)
+    if first:
+        importlib.import_module(first)
+    from rknn.api import RKNN
+
     rknn = RKNN()
     try:
         config = {**job.config, "target_platform": [job.config["target_platform"]]}

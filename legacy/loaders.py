@@ -71,3 +71,5 @@ LOADERS: Dict[str, Callable[[Any, Source], Any]] = {
     "mxnet": _mxnet,
 }
 """Format -> what calls the toolkit."""
+IMPORTED_FIRST = {"mxnet": "mxnet"}
+"""Format -> the module that has to come before all others: MXNet crashes after TensorFlow, on Python 3.8."""
