@@ -60,7 +60,7 @@ def to_onnx(
     engine: Engine,
     folder: Path,
     screen: Screen,
-) -> Path:
+) -> Export:
     """The ONNX file that a route's exporter makes, in `folder`, which is made.
 
     Args:
@@ -75,7 +75,7 @@ def to_onnx(
     Raises:
         Fault: pickle-refused, any of the model-* codes, graph-changed, and those of the engine.
     """
-    return _by_exporter(settings, source, route, max_opset, engine, folder, screen).path
+    return _by_exporter(settings, source, route, max_opset, engine, folder, screen)
 
 
 def run(settings: Settings, screen: Screen, as_json: bool) -> int:
@@ -91,6 +91,8 @@ def run(settings: Settings, screen: Screen, as_json: bool) -> int:
         folder = Path(scratch)
         found = archives.unpack(source, folder / "unpacked") if source.archive else source
         made = _export(settings, found, folder, screen)
+        for note in made.facts["notes"]:
+            screen.say(note)
         facts = _record(source, made, target)
         written = folder / RECORD
         text = yaml.safe_dump(
@@ -187,8 +189,7 @@ def _by_exporter(
         facts = _facts(directory / "out")
         made = folder / f"{source.main.stem}.onnx"
         shutil.move(directory / "out" / ARTIFACT, made)
-        for note in [*facts["notes"], *result.warnings]:
-            screen.say(note)
+        facts["notes"] += result.warnings
         return Export(made, facts, _environment(engine.provenance(environment), result))
 
 

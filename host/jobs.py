@@ -58,7 +58,7 @@ def alive() -> set[str]:
 def place(directory: Path, job: Job, *inputs: Path) -> None:
     """Make a job directory whose in/ has the files of all `inputs`, linked where the file system can."""
     for each in inputs:
-        shutil.copytree(each, directory / "in", copy_function=link, dirs_exist_ok=True)
+        shutil.copytree(each, directory / "in", copy_function=_link, dirs_exist_ok=True)
     contract.write_job(str(directory / "job.json"), job)
 
 
@@ -104,9 +104,8 @@ def _report(directory: Path, start: int, on_event: Callable[[Path, Event], None]
     return start + len(whole)
 
 
-def link(source: str | Path, target: str | Path) -> None:
-    """Make a file appear in another place: as a link where the file system can, else as a copy."""
+def _link(source: str, target: str) -> None:
     try:
-        os.link(os.path.realpath(source), target)
+        os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)

@@ -6,6 +6,7 @@ from pathlib import Path
 from host import export, routes
 from host.console import Screen
 from host.engines.protocol import Engine
+from host.export import Export
 from host.plan import Plan
 from host.settings import Settings
 from host.sources import archives, darknet, native, onnx_model
@@ -34,14 +35,10 @@ def load(
     toolkit = chips.toolkit(each.environment.toolkit)
     source = on_disk(source, folder)
     if each.route.by == routes.NATIVE:
-        asked = settings.inputs, settings.outputs, settings.input_sizes
-        loaded = native.load(source, toolkit, *asked, settings.size, folder / "rewritten")
-        hints = toolkit.loaders.get(source.format, chips.Loader()).hints
-        told = [hint for option, hint in hints.items() if option not in settings.config]
-        return replace(loaded, notes=(*loaded.notes, *told))
+        return _native(settings, source, toolkit, folder / "rewritten")
     if each.route.by == routes.EXPORT:
-        exported = export.to_onnx(settings, source, each.route, toolkit.max_opset, engine, folder, screen)
-        return onnx_model.load(exported, toolkit, settings.size)
+        made = export.to_onnx(settings, source, each.route, toolkit.max_opset, engine, folder, screen)
+        return _exported(settings, made, toolkit)
     return graph(settings, source, toolkit)
 
 
@@ -61,3 +58,19 @@ def graph(settings: Settings, source: Source, toolkit: chips.Toolkit) -> OnnxSou
 def on_disk(source: Source, folder: Path) -> Source:
     """The source with its files on disk: those of an archive are unpacked into `folder`."""
     return archives.unpack(source, folder / "unpacked") if source.archive else source
+
+
+def _native(settings: Settings, source: Source, toolkit: chips.Toolkit, folder: Path) -> NativeSource:
+    """The model for the toolkit's own loader; files that have to be rewritten go to `folder`."""
+    asked = settings.inputs, settings.outputs, settings.input_sizes
+    loaded = native.load(source, toolkit, *asked, settings.size, folder)
+    hints = toolkit.loaders.get(source.format, chips.Loader()).hints
+    told = [hint for option, hint in hints.items() if option not in settings.config]
+    return replace(loaded, notes=(*loaded.notes, *told))
+
+
+def _exported(settings: Settings, made: Export, toolkit: chips.Toolkit) -> OnnxSource:
+    """The graph that an exporter made, with what it had to say."""
+    loaded = onnx_model.load(made.path, toolkit, settings.size)
+    proof = f"the ONNX file's outputs differ from the framework's by {made.facts['difference']:.0e} at most"
+    return replace(loaded, notes=(*made.facts["notes"], proof, *loaded.notes))

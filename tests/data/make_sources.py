@@ -39,7 +39,7 @@ def _without(ending: str, path: Path) -> None:
 
 def tensorflow(folder: Path) -> None:
     """A SavedModel, a TensorFlow Lite file, a frozen graph, a checkpoint with its graph, Keras files."""
-    import tensorflow as tf  # type: ignore[import-untyped]
+    import tensorflow as tf
 
     v1 = tf.compat.v1
     network = tf.Module()

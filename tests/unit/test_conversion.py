@@ -206,7 +206,7 @@ def test_result_without_a_simulator_says_what_was_not_checked(
     assert any("RV1126B" in note for note in made["notes"])
     words = " ".join(said.err.split())
     assert "checked on nothing: this toolkit has no simulator" in words
-    assert "nothing is known about its accuracy" in words
+    assert "the accuracy is not known" in words
     assert said.err.rstrip().splitlines()[-1] == f"next: with the board connected: {made['board_command']}"
     record = yaml.safe_load(Path("out/rknn_source.yaml").read_text())
     assert record["verdict"] == "not simulated"

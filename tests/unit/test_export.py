@@ -107,7 +107,7 @@ def to_onnx(path: Path, engine: Paper, **asked: Any) -> Path:
     settings = Settings(chips=(), models=(path,), **asked)
     source = recognise(settings.models)
     (route,) = routes.into_onnx(source.format)
-    return export.to_onnx(settings, source, route, 12, engine, path.parent / "made", Screen())
+    return export.to_onnx(settings, source, route, 12, engine, path.parent / "made", Screen()).path
 
 
 def test_job_has_the_file_and_what_was_asked(checkpoint: Path) -> None:
