@@ -22,9 +22,7 @@ def show_checks(outcome: Outcome, screen: Screen) -> None:
     if not toolkit.simulator:
         screen.warn(f"{outcome.plan.name}: the file was checked on {toolkit.checked_on}")
     if checks is None:
-        screen.warn(
-            f"{outcome.plan.name}: with nothing to compare it with, the accuracy is not known"
-        )
+        screen.warn(f"{outcome.plan.name}: with nothing to compare it with, the accuracy is not known")
         return
     how = ESTIMATED if checks["estimate"] else "simulator"
     every = checks["outputs"]
