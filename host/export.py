@@ -75,80 +75,6 @@ def to_onnx(
     Raises:
         Fault: pickle-refused, any of the model-* codes, graph-changed, and those of the engine.
     """
-    return _by_exporter(settings, source, route, max_opset, engine, folder, screen)
-
-
-def run(settings: Settings, screen: Screen, as_json: bool) -> int:
-    """Write the model as ONNX, and beside it how that was made.
-
-    Raises:
-        Fault: as `to_onnx`; output-invalid; model-format where there is no way to ONNX.
-    """
-    source = recognise(settings.models)
-    target, record = _target(settings, source)
-    delivery.prepare(target.parent)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        found = archives.unpack(source, folder / "unpacked") if source.archive else source
-        made = _export(settings, found, folder, screen)
-        for note in made.facts["notes"]:
-            screen.say(note)
-        facts = _record(source, made, target)
-        written = folder / RECORD
-        text = yaml.safe_dump(
-            {"onnx_source": VERSION, **facts}, sort_keys=False, allow_unicode=True, width=100
-        )
-        written.write_text(text, encoding="utf-8")
-        delivery.deliver({record: written, target: made.path})
-    if as_json:
-        screen.json({"status": "ok", "path": str(target), "record": str(record), **facts})
-        return 0
-    screen.print(f"{target}  opset {facts['opset']}, {_ports(facts['inputs'])} -> {_ports(facts['outputs'])}")
-    return 0
-
-
-def _export(settings: Settings, source: Source, folder: Path, screen: Screen) -> Export:
-    newest = [chips.chip(name).toolkit.max_opset for name in settings.chips]
-    opset = settings.opset or min(newest or [each.max_opset for each in chips.toolkits().values()][:1])
-    ways = routes.into_onnx(source.format)
-    if not ways:
-        title = chips.formats()[source.format].title
-        raise Fault("model-format", f"there is no way from {title} to ONNX", "Convert it as it is.")
-    if ways[0].by == routes.BRIDGE:
-        return _by_rkforge(source, folder)
-    engine, why = engines.choose(settings.engine)
-    screen.say(f"engine {engine.name}: {why}")
-    return _by_exporter(settings, source, ways[0], opset, engine, folder, screen)
-
-
-def _by_rkforge(source: Source, folder: Path) -> Export:
-    import onnx
-
-    from host.sources import darknet
-
-    proto = darknet.to_onnx(source.files["cfg"], source.files["weights"])
-    path = folder / ARTIFACT
-    onnx.save(proto, path)
-    ports = {
-        side: [
-            {"name": value.name, "shape": [axis.dim_value for axis in value.type.tensor_type.shape.dim]}
-            for value in values
-        ]
-        for side, values in (("inputs", proto.graph.input), ("outputs", proto.graph.output))
-    }
-    opset = next(each.version for each in proto.opset_import if each.domain in ("", "ai.onnx"))
-    return Export(path, {"opset": opset, **ports, "labels": [], "notes": []}, {})
-
-
-def _by_exporter(
-    settings: Settings,
-    source: Source,
-    route: Route,
-    max_opset: int,
-    engine: Engine,
-    folder: Path,
-    screen: Screen,
-) -> Export:
     _refuse_untrusted(settings, source, engine)
     environment = plan.exporter(route, engine.default_python)
     job = Job(
@@ -191,6 +117,68 @@ def _by_exporter(
         shutil.move(directory / "out" / ARTIFACT, made)
         facts["notes"] += result.warnings
         return Export(made, facts, _environment(engine.provenance(environment), result))
+
+
+def run(settings: Settings, screen: Screen, as_json: bool) -> int:
+    """Write the model as ONNX, and beside it how that was made.
+
+    Raises:
+        Fault: as `to_onnx`; output-invalid; model-format where there is no way to ONNX.
+    """
+    source = recognise(settings.models)
+    target, record = _target(settings, source)
+    delivery.prepare(target.parent)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        found = archives.unpack(source, folder / "unpacked") if source.archive else source
+        made = _export(settings, found, folder, screen)
+        for note in made.facts["notes"]:
+            screen.say(note)
+        facts = _record(source, made, target)
+        written = folder / RECORD
+        text = yaml.safe_dump(
+            {"onnx_source": VERSION, **facts}, sort_keys=False, allow_unicode=True, width=100
+        )
+        written.write_text(text, encoding="utf-8")
+        delivery.deliver({record: written, target: made.path})
+    if as_json:
+        screen.json({"status": "ok", "path": str(target), "record": str(record), **facts})
+        return 0
+    screen.print(f"{target}  opset {facts['opset']}, {_ports(facts['inputs'])} -> {_ports(facts['outputs'])}")
+    return 0
+
+
+def _export(settings: Settings, source: Source, folder: Path, screen: Screen) -> Export:
+    newest = [chips.chip(name).toolkit.max_opset for name in settings.chips]
+    opset = settings.opset or min(newest or [each.max_opset for each in chips.toolkits().values()][:1])
+    ways = routes.into_onnx(source.format)
+    if not ways:
+        title = chips.formats()[source.format].title
+        raise Fault("model-format", f"there is no way from {title} to ONNX", "Convert it as it is.")
+    if ways[0].by == routes.BRIDGE:
+        return _by_rkforge(source, folder)
+    engine, why = engines.choose(settings.engine)
+    screen.say(f"engine {engine.name}: {why}")
+    return to_onnx(settings, source, ways[0], opset, engine, folder, screen)
+
+
+def _by_rkforge(source: Source, folder: Path) -> Export:
+    import onnx
+
+    from host.sources import darknet
+
+    proto = darknet.to_onnx(source.files["cfg"], source.files["weights"])
+    path = folder / ARTIFACT
+    onnx.save(proto, path)
+    ports = {
+        side: [
+            {"name": value.name, "shape": [axis.dim_value for axis in value.type.tensor_type.shape.dim]}
+            for value in values
+        ]
+        for side, values in (("inputs", proto.graph.input), ("outputs", proto.graph.output))
+    }
+    opset = next(each.version for each in proto.opset_import if each.domain in ("", "ai.onnx"))
+    return Export(path, {"opset": opset, **ports, "labels": [], "notes": []}, {})
 
 
 def _refuse_untrusted(settings: Settings, source: Source, engine: Engine) -> None:
