@@ -18,6 +18,8 @@ from host.sources.source import TensorSpec
 from shared.chips import Toolkit
 from shared.faults import Fault
 
+PIXELS = ("uint8", "int8")
+"""Input types of models that take pixels as integers; toolkits ignore mean and std for them."""
 SWAPPED = "quant_img_RGB2BGR"
 """The option of the toolkit that says that the model takes blue first."""
 
@@ -161,7 +163,9 @@ def _normalisation(settings: Settings, inputs: Sequence[TensorSpec]) -> dict[str
         ("std_values", "std", settings.std, 1.0),
     ):
         values[key] = [
-            [neutral] * _channels(each) if size is None else _per_channel(name, given, size.channels)
+            [neutral] * _channels(each)
+            if size is None or each.dtype in PIXELS
+            else _per_channel(name, given, size.channels)
             for each, size in zip(inputs, sizes, strict=True)
         ]
     return values
@@ -180,12 +184,13 @@ def _fed_by_programs(
     fed = []
     for number, each in enumerate(inputs):
         size, image = image_size(each.shape, each.channels_last), None
+        dtype = each.dtype if each.dtype in PIXELS else "uint8"
         if size:
             mean, std = (tuple(config[key][number]) for key in ("mean_values", "std_values"))
             pad = PAD if settings.resize == "letterbox" else None
             image = Image(color if size.channels == 3 else "grey", mean, std, settings.resize, pad)
         shape = channels_first(each.shape) if each.channels_last else each.shape
-        fed.append(Input(each.name, shape, image))
+        fed.append(Input(each.name, shape, image, dtype))
     return tuple(fed)
 
 

@@ -38,6 +38,8 @@ class Input(NamedTuple):
     name: str
     shape: tuple[int, ...]
     image: Image | None
+    dtype: str = "uint8"
+    """Of images; int8 stands for pixels less 128."""
 
 
 def document(
@@ -96,7 +98,8 @@ def _fed(given: Input) -> dict[str, Any]:
         return {"name": given.name, "shape": list(given.shape), "dtype": "float32"}
     batch, channels, height, width = given.shape
     shape = [batch, height, width, channels]
-    return {"name": given.name, "shape": shape, "layout": "NHWC", "dtype": "uint8", **given.image.to_json()}
+    facts = {"name": given.name, "shape": shape, "layout": "NHWC", "dtype": given.dtype}
+    return {**facts, **given.image.to_json()}
 
 
 def _stored(tensor: Tensor) -> dict[str, Any]:

@@ -57,6 +57,9 @@ def tensorflow(folder: Path) -> None:
         [np.random.default_rng(seed).random((1, SIDE, SIDE, 3), np.float32)] for seed in range(4)
     )
     (folder / "int8.tflite").write_bytes(lite.convert())
+    lite.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    lite.inference_input_type = lite.inference_output_type = tf.int8
+    (folder / "integers.tflite").write_bytes(lite.convert())
     v1.disable_control_flow_v2()
     for name in ("loops", "variables"):
         with tf.Graph().as_default() as graph, v1.Session():
