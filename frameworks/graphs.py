@@ -9,6 +9,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from frameworks import keras_file, nhwc
 from frameworks.exported import Array, Exported
+from frameworks.order import nodes_by_name
 from shared.contract import Job
 from shared.faults import Fault
 
@@ -34,6 +35,7 @@ def export(job: Job, path: str) -> Exported:
     frozen = FREEZERS[job.source.format](job)
     turned = [nhwc.is_image(shape) for shape in frozen.inputs.values()]
     tensors = list(frozen.inputs)
+    nodes_by_name()
     tf2onnx.convert.from_graph_def(
         frozen.graph,
         input_names=tensors,

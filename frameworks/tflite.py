@@ -11,6 +11,7 @@ import tf2onnx
 from frameworks import densify, nhwc
 from frameworks.exported import Array, Exported
 from frameworks.graphs import NEWEST_OPSET
+from frameworks.order import nodes_by_name
 from shared.contract import Job
 
 
@@ -37,6 +38,7 @@ def export(job: Job, path: str) -> Exported:
         file = os.path.join(scratch, "model.tflite")
         with open(file, "wb") as written:
             written.write(data)
+        nodes_by_name()
         tf2onnx.convert.from_tflite(
             file,
             opset=min(job.config["opset"], NEWEST_OPSET),

@@ -140,6 +140,8 @@ def test_file_that_crashes_the_loader_takes_another_way(
     assert report["source"]["route"]["by"] == routes.EXPORT
     assert any("DENSIFY" in note for note in report["notes"])
     assert all(output["cosine"] > 0.9999 for output in report["checks"]["outputs"])
+    again = rkforge("convert", "--from", "out/rknn_source.yaml", "--engine", "local")
+    assert again.status == 0 and "reproduced" in again.stdout, again.stderr
 
 
 @pytest.mark.toolkit
