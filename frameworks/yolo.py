@@ -8,9 +8,6 @@ from frameworks import network
 from frameworks.exported import Exported
 from shared.contract import Job
 
-NEWEST_OPSET = 20
-"""That the tracing exporter writes."""
-
 
 def export(job: Job, path: str) -> Exported:
     """Write the checkpoint's network to `path` as ONNX, with Ultralytics' metadata, class names among it.
@@ -30,7 +27,7 @@ def export(job: Job, path: str) -> Exported:
         wanted = {
             "format": "onnx",
             "imgsz": size[::-1] if size else loaded.args.get("imgsz", 640),
-            "opset": min(job.config["opset"], NEWEST_OPSET),
+            "opset": min(job.config["opset"], network.NEWEST_OPSET),
             "batch": 1,  # it keeps the training's
             "simplify": False,
             "device": "cpu",

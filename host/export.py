@@ -130,8 +130,7 @@ def run(settings: Settings, screen: Screen, as_json: bool) -> int:
     delivery.prepare(target.parent)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        found = archives.unpack(source, folder / "unpacked") if source.archive else source
-        made = _export(settings, found, folder, screen)
+        made = _export(settings, archives.unpack(source, folder / "unpacked"), folder, screen)
         for note in made.facts["notes"]:
             screen.say(note)
         facts = _record(source, made, target)
@@ -166,19 +165,17 @@ def _by_rkforge(source: Source, folder: Path) -> Export:
     import onnx
 
     from host.sources import darknet
+    from host.sources.interface import static_shape
+    from host.sources.opset import opset_of
 
     proto = darknet.to_onnx(source.files["cfg"], source.files["weights"])
     path = folder / ARTIFACT
     onnx.save(proto, path)
     ports = {
-        side: [
-            {"name": value.name, "shape": [axis.dim_value for axis in value.type.tensor_type.shape.dim]}
-            for value in values
-        ]
+        side: [{"name": value.name, "shape": list(static_shape(value))} for value in values]
         for side, values in (("inputs", proto.graph.input), ("outputs", proto.graph.output))
     }
-    opset = next(each.version for each in proto.opset_import if each.domain in ("", "ai.onnx"))
-    return Export(path, {"opset": opset, **ports, "labels": [], "notes": []}, {})
+    return Export(path, {"opset": opset_of(proto), **ports, "labels": [], "notes": []}, {})
 
 
 def _refuse_untrusted(settings: Settings, source: Source, engine: Engine) -> None:

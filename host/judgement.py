@@ -55,7 +55,7 @@ def reference(staged: Staged, model: Model, folder: Path) -> Reference | None:
 
 def answered(model: Model, folder: Path, names: Sequence[str]) -> Reference | None:
     """What the source's own framework left in `folder`; None where it could not run the model."""
-    arrays = {f"output {number}": np.load(folder / name) for number, name in enumerate(names, 1)}
+    arrays = {f"output {number}": array for number, array in enumerate(left(folder, names), 1)}
     named = dict(zip(model.source.outputs, arrays.values(), strict=False))
     outputs = named if len(named) == len(arrays) else arrays
     return Reference(model, outputs, observed_layouts(outputs), ()) if outputs else None
@@ -80,8 +80,8 @@ def fed(staged: Staged, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     return values
 
 
-def simulated(folder: Path, names: Sequence[str]) -> list[NDArray[Any]]:
-    """The outputs that a job's simulator left in `folder`: [samples, *output shape] each."""
+def left(folder: Path, names: Sequence[str]) -> list[NDArray[Any]]:
+    """The outputs that a job left in `folder`: [samples, *output shape] each."""
     return [np.load(folder / name) for name in names]
 
 

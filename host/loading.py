@@ -33,7 +33,7 @@ def load(
         Fault: any of the model-* codes; those of an exporter.
     """
     toolkit = chips.toolkit(each.environment.toolkit)
-    source = on_disk(source, folder)
+    source = archives.unpack(source, folder / "unpacked")
     if each.route.by == routes.NATIVE:
         return _native(settings, source, toolkit, folder / "rewritten")
     if each.route.by == routes.EXPORT:
@@ -53,11 +53,6 @@ def graph(settings: Settings, source: Source, toolkit: chips.Toolkit) -> OnnxSou
         return onnx_model.load(source.files["model"], toolkit, settings.size, cut)
     proto = darknet.to_onnx(source.files["cfg"], source.files["weights"])
     return onnx_model.check(proto, source.files["cfg"], toolkit, settings.size)
-
-
-def on_disk(source: Source, folder: Path) -> Source:
-    """The source with its files on disk: those of an archive are unpacked into `folder`."""
-    return archives.unpack(source, folder / "unpacked") if source.archive else source
 
 
 def _native(settings: Settings, source: Source, toolkit: chips.Toolkit, folder: Path) -> NativeSource:

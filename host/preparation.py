@@ -70,13 +70,14 @@ def _prepare(settings: Settings, chip: chips.Chip, screen: Screen) -> dict[str, 
 def _read(settings: Settings, chip: chips.Chip, scratch: Path) -> "OnnxSource":
     """The model as a graph, where that needs no engine."""
     from host import loading
+    from host.sources import archives
 
     source = recognise(settings.models)
     route = routes.find(source.format, chip.toolkit, darknet=settings.darknet)[0]
     if route.by not in (routes.ONNX, routes.BRIDGE):
         title = chips.formats()[source.format].title
         raise Fault("model-format", f"{title} has no graph to prepare", "Make it ONNX with `invoke export`.")
-    return loading.graph(settings, loading.on_disk(source, scratch), chip.toolkit)
+    return loading.graph(settings, archives.unpack(source, scratch / "unpacked"), chip.toolkit)
 
 
 def _target(settings: Settings, name: str) -> Path:

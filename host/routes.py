@@ -52,10 +52,8 @@ def find(name: str, toolkit: chips.Toolkit, variant: str = "", darknet: str = BR
         found.append(Route(BRIDGE, ready))
     if loader:
         found.append(Route(NATIVE, loader))
-    for exporter in chips.exporters().values():
-        found += [
-            Route(EXPORT, ready, exporter.name, each) for each in chips.reading(exporter, name) if ready
-        ]
+    if ready:
+        found += _exports(name, ready)
     if not found:
         raise _no_way(name, toolkit, variant)
     return found
@@ -64,12 +62,16 @@ def find(name: str, toolkit: chips.Toolkit, variant: str = "", darknet: str = BR
 def into_onnx(name: str) -> list[Route]:
     """The ways from a format to an ONNX file, whatever reads it then."""
     bridged = [Route(BRIDGE, "")] if name in BRIDGED else []
-    exported = [
-        Route(EXPORT, "", exporter.name, variant)
+    return bridged + _exports(name, "")
+
+
+def _exports(name: str, ready: str) -> list[Route]:
+    """The ways through exporters, `ready` being the toolkit's variant that reads ONNX."""
+    return [
+        Route(EXPORT, ready, exporter.name, variant)
         for exporter in chips.exporters().values()
         for variant in chips.reading(exporter, name)
     ]
-    return bridged + exported
 
 
 def _variant(toolkit: chips.Toolkit, name: str, wanted: str) -> str:

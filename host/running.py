@@ -105,7 +105,7 @@ def run(
         wanted, model = each.preparation, made[each.preparation]
         known = expected[wanted] or judgement.answered(model, directory / "out", result.reference)
         estimated, cause = estimate(wanted) if each.estimate and model.prepared else ([], "")
-        answers = judgement.simulated(directory / "out", result.simulated) or estimated
+        answers = judgement.left(directory / "out", result.simulated) or estimated
         try:
             checks = judgement.check(known, answers, wanted.activation_bits, bool(estimated))
         except Fault as fault:

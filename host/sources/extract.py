@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from onnx import ModelProto, TensorProto
 from onnx.checker import check_model
 from onnx.helper import make_tensor_value_info
-from onnx.shape_inference import infer_shapes
 from onnx.utils import Extractor
 
+from host.sources.inference import note_shapes
 from host.sources.interface import graph_inputs
 from shared import chips
 from shared.faults import Fault
@@ -19,7 +19,7 @@ def cut_out(
     """The graph from the tensors `inputs` to the tensors `outputs`; the file's own where none are named.
 
     Args:
-        proto: the whole model; its inputs may change.
+        proto: the whole model, which may change.
         inputs: names of tensors anywhere in the graph.
         outputs: the same.
         shapes: of the inputs in their order, batch included; none for what the file says.
@@ -45,13 +45,14 @@ def cut_out(
 
 
 def _part(proto: ModelProto, names: list[str], ends: list[str]) -> ModelProto:
-    known = infer_shapes(proto)
-    told = {value.name for value in (*known.graph.input, *known.graph.value_info, *known.graph.output)}
+    note_shapes(proto)
+    graph = proto.graph
+    told = {value.name for value in (*graph.input, *graph.value_info, *graph.output)}
     for name in (*names, *ends):
         if name not in told:  # a type must be there; floats are what graphs are made of
-            known.graph.value_info.append(make_tensor_value_info(name, TensorProto.FLOAT, None))
+            graph.value_info.append(make_tensor_value_info(name, TensorProto.FLOAT, None))
     try:
-        part = Extractor(known).extract_model(names, ends)
+        part = Extractor(proto).extract_model(names, ends)
         check_model(part)
         return part
     except Exception as error:  # several kinds, for tensors that do not hang together

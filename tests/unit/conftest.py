@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -17,3 +18,11 @@ def legacy_python(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], s
         return environment.make(tmp_path_factory.mktemp("double"), version)
 
     return made
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, an empty one of the test's own, with a cache below it."""
+    monkeypatch.setenv("RKFORGE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

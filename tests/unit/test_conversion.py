@@ -21,7 +21,7 @@ from host import conversion, plan, present
 from host.calibration.images import PAD
 from host.console import Screen
 from host.conversion import Outcome
-from host.engines.protocol import Limits, Running, Say
+from host.engines.protocol import Limits, Running
 from host.plan import Environment
 from host.results import card
 from host.settings import Settings
@@ -31,45 +31,22 @@ from host.sources.recognise import recognise
 from shared import contract
 from shared.contract import Artifact, Job, Result
 from shared.faults import Fault
-from tests import models
+from tests import models, paper
 from tests.conftest import EXAMPLE
+
+pytestmark = pytest.mark.usefixtures("place")
 
 LEGACY, NEW = "rv1126", "rk3588"
 
 
-class Idle:
-    """A harness that has ended already."""
-
-    def alive(self) -> bool:
-        return False
-
-    def failure(self) -> Fault | None:
-        return None
-
-
-class Paper:
+class Paper(paper.Paper):
     """An engine whose results are written by `answer`, from the job and its folder."""
-
-    name = "paper"
-    isolated = True
 
     def __init__(self, answer: Callable[[Job, Path], None] | None = None) -> None:
         self.answer = answer
         self.runs: list[tuple[Environment, list[Job]]] = []
         self.seen: dict[str, tuple[int, int, set[str]]] = {}
         """Chip -> opset and IR version of the model it got, and the kinds of its calibration files."""
-
-    def default_python(self, pythons: Sequence[str]) -> str:
-        return pythons[0]
-
-    def ready(self, _: Environment) -> bool:
-        return True
-
-    def build(self, environment: Environment, _: Say, __: str = "") -> None:
-        raise AssertionError(f"{environment} is ready")
-
-    def provenance(self, _: Environment) -> dict[str, Any]:
-        return {"engine": self.name}
 
     @contextmanager
     def start(
@@ -86,7 +63,7 @@ class Paper:
                 self.answer(job, folder)
             jobs.append(job)
         self.runs.append((environment, jobs))
-        yield Idle()
+        yield paper.Idle()
 
     def _write(self, job: Job, folder: Path) -> None:
         (folder / "out").mkdir()
@@ -102,13 +79,6 @@ def changed(folder: Path, **fields: Any) -> None:
     """Change a result that was written."""
     path = str(folder / "result.json")
     contract.write_result(path, contract.read_result(path)._replace(**fields))
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("RKFORGE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

