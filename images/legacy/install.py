@@ -56,7 +56,7 @@ def parts(version: str, python: str, variant: str, _torch_source: str) -> List[P
     ]
 
 
-RECIPE = Recipe(folder=HERE, parts=parts, thin={"full": THIN, "slim": THIN}, compiles=True)
+RECIPE = Recipe(folder=HERE, parts=parts, thin={"full": THIN, "tensorflow": THIN}, compiles=True)
 
 if __name__ == "__main__":
     sys.exit(installer.main(RECIPE))

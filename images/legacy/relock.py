@@ -14,15 +14,16 @@ PATCH = {"3.6": "3.6.15"}
 
 
 def requests(toolkit: Toolkit) -> Iterator[Request]:
-    """Per version and Python: the full variant; as parts of it the slim one and what builds packages."""
-    common = (install.HERE / "requirements.in").read_text()
-    frameworks = (install.HERE / "frameworks.in").read_text()
+    """Per version and Python: the full variant; as parts of it the other one and what builds packages."""
+    common, tensorflow, frameworks = (
+        (install.HERE / name).read_text() for name in ("requirements.in", "tensorflow.in", "frameworks.in")
+    )
     for version in toolkit.versions:
         for python in chips.pythons(toolkit):
             full = install.toolkit_lock(version, python)
             as_there = (*LAST_PACKAGES, "--constraints", str(full))
-            slim = install.toolkit_lock(version, python, "slim")
+            without_torch = install.toolkit_lock(version, python, "tensorflow")
             patch = PATCH.get(python, python)
-            yield Request(full, patch, common + frameworks, LAST_PACKAGES)
-            yield Request(slim, patch, common, as_there)
+            yield Request(full, patch, common + tensorflow + frameworks, LAST_PACKAGES)
+            yield Request(without_torch, patch, common + tensorflow, as_there)
             yield Request(install.build_lock(python), patch, "setuptools\nwheel\n", as_there)

@@ -45,8 +45,11 @@ def test_every_environment_is_locked(environment: Environment) -> None:
         parts = of.parts(environment.version, environment.python, environment.variant, source)
         pinned = pins([part.lock for part in parts])
         assert int(pinned["setuptools"].split(".")[0]) < 82
-        without = source == installer.NO_TORCH if source else environment.variant == "slim"
+        formats = chips.kit(environment.toolkit).variants[environment.variant].formats
+        without = source == installer.NO_TORCH if source else "torchscript" not in formats
         assert ("torch" in pinned) != without
+        if "tensorflow" in formats:
+            assert any(re.match("tensorflow(-cpu)?$", name) for name in pinned)
         if environment.toolkit in chips.toolkits() and not wheel.needed(of.folder):
             assert pinned[chips.toolkit(environment.toolkit).package] == environment.version
 
