@@ -80,6 +80,17 @@ def _broadcasts(node: NodeProto, graph: View) -> bool:
     return left != right and all((*left, *right)) and not number
 
 
+def _is_no_mish(node: NodeProto, graph: View) -> bool:
+    """Whether this is anything but the Softplus of x * tanh(softplus(x))."""
+    waves = graph.users.get(node.output[0], [])
+    products = [user for wave in waves for user in graph.users.get(wave.output[0], [])]
+    return (
+        not products
+        or {wave.op_type for wave in waves} != {"Tanh"}
+        or any(user.op_type != "Mul" or node.input[0] not in user.input for user in products)
+    )
+
+
 LIMITS = {
     "cast-to-uint8": Limit(("Cast",), _makes_uint8, "makes uint8: the toolkit aborts on it"),
     "convolution-3d": Limit(("Conv", "ConvTranspose"), _has_rank(5), f"has a 5-D input: {_2D}"),
@@ -133,6 +144,12 @@ LIMITS = {
         "pads with another value than 0, which the toolkit cannot do in a quantized model",
         "Pad with 0, or convert with --dtype fp16.",
         quantized_only=True,
+    ),
+    "softplus-alone": Limit(
+        ("Softplus",),
+        _is_no_mish,
+        "is on the vendor's list for mish alone, x * tanh(softplus(x))",
+        "Train or export with another activation: ReLU, SiLU, HardSwish.",
     ),
     "lstm-batch": Limit(
         ("LSTM",),

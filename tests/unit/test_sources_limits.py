@@ -59,6 +59,14 @@ def divide(shape: Sequence[int] | np.ndarray) -> ModelProto:
     return model("Div", "d", weights={"d": shape})
 
 
+def activation(wave: str, by: str) -> ModelProto:
+    """`by` times a function of softplus(x): mish, when they are "x" and "Tanh"."""
+    made = model("Softplus")
+    made.graph.node.extend([make_node(wave, ["y"], ["t"]), make_node("Mul", [by, "t"], ["z"])])
+    made.graph.output[0].name = "z"
+    return made
+
+
 BEYOND_AND_WITHIN = {
     "cast-to-uint8": (model("Cast", to=TensorProto.UINT8), model("Cast", to=TensorProto.FLOAT)),
     "convolution-3d": (
@@ -86,6 +94,7 @@ BEYOND_AND_WITHIN = {
     "upsample-bicubic": (resize(1, 1, 2, 2, mode="cubic"), resize(1, 1, 2, 2, mode="linear")),
     "resize-to-fractions": (resize(1, 1, 2 / 3, 2 / 3), resize(1, 1, 1.5, 2 / 3)),
     "pad-value": (pad(1), pad(0)),
+    "softplus-alone": (model("Softplus"), activation("Tanh", "x")),
     "lstm-batch": (lstm(2), lstm(1)),
     "convolution-dilations": (
         model("Conv", "w", weights=kernel(2, 4, 3, 3), dilations=[2, 3]),
@@ -114,6 +123,12 @@ def test_beyond_the_limit_is_refused_and_within_is_not(name: str) -> None:
 
 def test_table_and_checks_name_each_other() -> None:
     assert {name for toolkit in TOOLKITS for name in toolkit.limits} == set(LIMITS)
+
+
+@pytest.mark.parametrize(("wave", "by"), [("Tanh", "y"), ("Sigmoid", "x")])
+def test_softplus_of_another_product_is_no_mish(wave: str, by: str) -> None:
+    with pytest.raises(Fault, match="Softplus"):
+        refuse_operators(activation(wave, by), with_limit("softplus-alone"), quantize=True)
 
 
 def test_padding_matters_only_to_a_quantized_model() -> None:

@@ -55,7 +55,8 @@ def read(
         raise KeyError(missing[0])
     layers = _layers(graph)
     for node, (layer, _) in zip(reversed(graph.node), layers):
-        _check_operator(node, layer)
+        if not _in_mish(node, graph):
+            _check_operator(node, layer)
     return Graph(re.sub(r"\W|_", "", graph.name), shapes, layers, hashlib.sha256(data).hexdigest())
 
 
@@ -80,6 +81,21 @@ def _layers(graph: Any) -> List[Tuple[str, str]]:
     for number, node in enumerate(reversed(graph.node), len(graph.output)):
         names.append(("%s_%s_%d" % (node.op_type, node.name or node.output[0], number), node.op_type))
     return names
+
+
+def _in_mish(softplus: Any, graph: Any) -> bool:
+    """Whether a Softplus is part of x * tanh(softplus(x)), which is converted as a whole."""
+    if softplus.op_type != "Softplus":
+        return False
+    (value,) = softplus.input
+    waves = [node for node in graph.node if softplus.output[0] in node.input]
+    names = {wave.output[0] for wave in waves}
+    products = [node for node in graph.node if names.intersection(node.input)]
+    return (
+        bool(products)
+        and all(wave.op_type == "Tanh" for wave in waves)
+        and all(product.op_type == "Mul" and value in product.input for product in products)
+    )
 
 
 def _check_operator(node: Any, layer: str) -> None:
