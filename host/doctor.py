@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from host import conversion, engines, paths, plan, routes
 from host.console import Screen
 from host.engines import local, recipe
-from host.plan import environment_of
+from host.plan import Environment, environment_of
 from host.settings import Settings
 from host.sources.source import Source
+from images import wheel
 from shared import chips
 from shared.faults import Fault
 
@@ -144,10 +145,18 @@ def _environments(engine_name: str) -> list[Finding]:
     for toolkit in chips.toolkits().values():
         environment = environment_of(toolkit, engine.default_python)
         try:
-            seen = "built" if engine.ready(environment) else "will be built by the first conversion"
+            seen = "built" if engine.ready(environment) else _to_be_built(environment)
             fine = True
         except Fault as fault:
             seen, fine = f"{fault.message}. {fault.hint}", False
         digest = recipe.locks_digest(environment)[:12]
         findings.append(Finding(environment.image, fine, f"{seen}; lock {digest}"))
     return [*findings, Finding("would use", True, f"the {engine.name} engine: {why}")]
+
+
+def _to_be_built(environment: Environment) -> str:
+    folder = recipe.of(environment.toolkit).folder
+    wanted = wheel.missing(folder, environment.version, environment.python)
+    if wanted is None:
+        return "will be built by the first conversion"
+    return f"will be built once {wanted.file} is here, from {wanted.archive} or by `{wanted.command}`"

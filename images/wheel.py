@@ -20,7 +20,7 @@ import urllib.request
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Dict, NamedTuple
+from typing import Any, BinaryIO, Callable, Dict, NamedTuple, Optional
 
 from images import installer
 from images.installer import Unusable
@@ -58,6 +58,12 @@ class Wanted(NamedTuple):
 def needed(folder: Path) -> bool:
     """Whether the toolkit of images/<toolkit> comes as a wheel of the vendor."""
     return (folder / LOCK).is_file()
+
+
+def missing(folder: Path, version: str, python: str) -> Optional[Wanted]:
+    """The vendor's wheel for this version and Python, if one is needed and not there."""
+    wanted = _wanted(folder, version, python) if needed(folder) else None
+    return wanted if wanted and not wanted.path.is_file() else None
 
 
 def ensure(folder: Path, version: str, python: str, say: Callable[[str], None] = print) -> Path:

@@ -127,6 +127,15 @@ def test_wheel_is_fetched_once(vendor: Vendor) -> None:
     assert seen_to() == []
 
 
+def test_what_is_missing_is_known_beforehand(vendor: Vendor) -> None:
+    assert wheel.missing(vendor.images, "1.0", "3.8") is None  # no lock, no wheel needed
+    vendor.lock(None)
+    wanted = wheel.missing(vendor.images, "1.0", "3.8")
+    assert wanted is not None and wanted.file == FILE
+    (vendor.wheels / FILE).write_bytes(GOOD)
+    assert wheel.missing(vendor.images, "1.0", "3.8") is None
+
+
 def test_nothing_is_asked_of_a_toolkit_without_one(vendor: Vendor) -> None:
     assert seen_to() == []
     with pytest.raises(Fault, match="--wheel: gadget comes from a package index"):
