@@ -23,7 +23,7 @@ import numpy as np
 
 from host.sources import darknet
 from host.sources.darknet.cfg import Network, read
-from host.sources.trial import run
+from host.sources.onnx.trial import run
 from shared.faults import Fault
 from tests import darknets
 

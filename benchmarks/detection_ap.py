@@ -27,7 +27,7 @@ from host.graph.layouts import HEADS
 from host.quality import detections
 from host.quality.reference import normalise, reference_outputs
 from host.settings import Settings
-from host.sources import onnx_model
+from host.sources.onnx import model as onnx_model
 from shared import chips
 
 CALIBRATION, TEST = 1, 2

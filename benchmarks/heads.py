@@ -29,8 +29,8 @@ from host.graph.layouts import LAYOUTS
 from host.graph.prepare import prepare
 from host.graph.proof import COORDINATES, SCORES, Distance, distance
 from host.graph.recipe import Prepared
-from host.sources import onnx_model
-from host.sources.trial import random_inputs, run
+from host.sources.onnx import model as onnx_model
+from host.sources.onnx.trial import random_inputs, run
 from shared import chips
 from shared.faults import Fault
 

@@ -20,9 +20,9 @@ sys.path.insert(0, str(ROOT))
 
 from onnx.version_converter import convert_version  # noqa: E402
 
-from host.sources.opset import lower_opset, opset_of  # noqa: E402
-from host.sources.shapes import fix_shapes  # noqa: E402
-from host.sources.trial import random_inputs, run  # noqa: E402
+from host.sources.onnx.opset import lower_opset, opset_of  # noqa: E402
+from host.sources.onnx.shapes import fix_shapes  # noqa: E402
+from host.sources.onnx.trial import random_inputs, run  # noqa: E402
 from shared.faults import Fault  # noqa: E402
 
 IR_VERSION = 8

@@ -13,8 +13,8 @@ from host.engines.local import LocalEngine
 from host.engines.protocol import Limits
 from host.graph.recipe import Prepared
 from host.settings import Settings
-from host.sources import onnx_model
-from host.sources.recognise import recognise
+from host.sources.onnx import model as onnx_model
+from host.sources.recognition.recognise import recognise
 from shared import chips
 from shared.faults import Fault
 

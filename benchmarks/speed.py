@@ -25,7 +25,7 @@ from host import engines, models, plan, staging  # noqa: E402
 from host.engines import local  # noqa: E402
 from host.settings import Settings  # noqa: E402
 from host.sources import onnx_model  # noqa: E402
-from host.sources.recognise import recognise  # noqa: E402
+from host.sources.recognition.recognise import recognise  # noqa: E402
 from shared import chips  # noqa: E402
 
 BARE = """

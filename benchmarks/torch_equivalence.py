@@ -21,8 +21,8 @@ import numpy
 
 from host import jobs, models, paths, plan, running, staging
 from host.settings import Settings
-from host.sources import onnx_model
-from host.sources.recognise import recognise
+from host.sources.onnx import model as onnx_model
+from host.sources.recognition.recognise import recognise
 from images import installer
 from images.pytorch import sources
 from images.toolkit2 import install

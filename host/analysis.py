@@ -7,11 +7,11 @@ from typing import Any
 
 from host import routes
 from host.console import Screen
-from host.sources import archives
-from host.sources.interface import shape_text
+from host.sources.onnx.interface import shape_text
 from host.sources.parts import files_of
 from host.sources.readers import READERS
-from host.sources.recognise import recognise
+from host.sources.recognition import archives
+from host.sources.recognition.recognise import recognise
 from host.sources.source import Interface, Port, Source
 from shared import chips, pickles
 from shared.faults import Fault

@@ -21,10 +21,11 @@ from host.engines.protocol import Engine, Limits
 from host.results import delivery
 from host.routes import Route
 from host.settings import Settings
-from host.sources import archives, export_ports
 from host.sources.fingerprint import fingerprint
+from host.sources.native import export_ports
 from host.sources.parts import files_of
-from host.sources.recognise import recognise
+from host.sources.recognition import archives
+from host.sources.recognition.recognise import recognise
 from host.sources.source import Source
 from shared import chips, contract, pickles
 from shared.contract import CONTRACT, Job, Result
@@ -165,8 +166,8 @@ def _by_rkforge(source: Source, folder: Path) -> Export:
     import onnx
 
     from host.sources import darknet
-    from host.sources.interface import static_shape
-    from host.sources.opset import opset_of
+    from host.sources.onnx.interface import static_shape
+    from host.sources.onnx.opset import opset_of
 
     proto = darknet.to_onnx(source.files["cfg"], source.files["weights"])
     path = folder / ARTIFACT

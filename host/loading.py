@@ -9,9 +9,12 @@ from host.engines.protocol import Engine
 from host.export import Export
 from host.plan import Plan
 from host.settings import Settings
-from host.sources import archives, darknet, native, onnx_model
-from host.sources.native import NativeSource
-from host.sources.onnx_model import Cut, OnnxSource
+from host.sources import darknet
+from host.sources.native import model as native
+from host.sources.native.model import NativeSource
+from host.sources.onnx import model as onnx_model
+from host.sources.onnx.model import Cut, OnnxSource
+from host.sources.recognition import archives
 from host.sources.source import Source
 from shared import chips
 

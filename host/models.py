@@ -14,10 +14,10 @@ from host.graph.recipe import Change, Prepared
 from host.graph.rows import too_long
 from host.graph.spelling import spell_out
 from host.plan import Preparation
-from host.sources import native
-from host.sources.native import NativeSource
-from host.sources.onnx_model import OnnxSource
-from host.sources.operators import refuse_operators
+from host.sources.native import model as native
+from host.sources.native.model import NativeSource
+from host.sources.onnx.model import OnnxSource
+from host.sources.onnx.operators import refuse_operators
 from shared import contract
 from shared.chips import Toolkit, formats
 from shared.faults import Fault

@@ -10,12 +10,12 @@ from host import plan, routes
 from host.console import Screen
 from host.results import delivery
 from host.settings import Settings
-from host.sources.recognise import recognise
+from host.sources.recognition.recognise import recognise
 from shared import chips
 from shared.faults import Fault
 
 if TYPE_CHECKING:
-    from host.sources.onnx_model import OnnxSource
+    from host.sources.onnx.model import OnnxSource
 
 FILE = "prepared.onnx"
 DTYPE = "int8"
@@ -70,7 +70,7 @@ def _prepare(settings: Settings, chip: chips.Chip, screen: Screen) -> dict[str, 
 def _read(settings: Settings, chip: chips.Chip, scratch: Path) -> "OnnxSource":
     """The model as a graph, where that needs no engine."""
     from host import loading
-    from host.sources import archives
+    from host.sources.recognition import archives
 
     source = recognise(settings.models)
     route = routes.find(source.format, chip.toolkit, darknet=settings.darknet)[0]

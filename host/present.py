@@ -15,7 +15,7 @@ from host.engines.protocol import Engine
 from host.plan import Plan
 from host.results import facts, record
 from host.settings import Settings
-from host.sources.recognise import recognise
+from host.sources.recognition.recognise import recognise
 from host.sources.source import Source
 from host.verdicts import show_checks, show_placement
 from shared import chips

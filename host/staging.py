@@ -11,9 +11,9 @@ from host.calibration.images import PAD, channels_first, image_size
 from host.models import IN, Model
 from host.results.decode import Image, Input
 from host.settings import Settings
-from host.sources import metadata
-from host.sources.native import NativeSource
-from host.sources.onnx_model import OnnxSource
+from host.sources.native.model import NativeSource
+from host.sources.onnx import metadata
+from host.sources.onnx.model import OnnxSource
 from host.sources.source import TensorSpec
 from shared.chips import Toolkit
 from shared.faults import Fault

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from onnx import ModelProto, ValueInfoProto
 
-from host.sources.inference import inferred
+from host.sources.onnx.inference import inferred
 from shared.faults import Fault
 
 MIB = 1 << 20

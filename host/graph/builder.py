@@ -9,8 +9,8 @@ from onnx import ModelProto, NodeProto, TensorProto
 from onnx.helper import make_node, make_tensor_value_info
 from onnx.numpy_helper import from_array, to_array
 
-from host.sources.opset import opset_of
-from host.sources.view import attribute
+from host.sources.onnx.opset import opset_of
+from host.sources.onnx.view import attribute
 
 
 class Builder:

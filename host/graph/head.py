@@ -20,8 +20,8 @@ from host.graph.cut import AFTER_SIGMOID
 from host.graph.proof import same
 from host.graph.readings import readings, surface
 from host.graph.walk import ends
-from host.sources.trial import random_inputs, run
-from host.sources.view import View
+from host.sources.onnx.trial import random_inputs, run
+from host.sources.onnx.view import View
 
 Array = NDArray[np.float32]
 

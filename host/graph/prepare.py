@@ -14,7 +14,7 @@ from host.graph.passes.simplify import simplify
 from host.graph.proof import same
 from host.graph.ranges import Mixed, mixed, shared
 from host.graph.recipe import Change, Graph, Pass, Prepared, Request
-from host.sources.trial import TrialError, run
+from host.sources.onnx.trial import TrialError, run
 from shared.faults import Fault
 
 # in the order in which they run; a quirk is asked for by its name

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from host.quality.channels import Layout, channel_layouts
+from host.graph.channels import Layout, channel_layouts
 
 _LEVELS = 255
 _ENOUGH = 16

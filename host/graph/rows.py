@@ -6,7 +6,7 @@ Measured with rknn-toolkit2 2.5.0 for rv1103 and rv1106: an output [1, 84, 8192,
 
 from onnx import ModelProto
 
-from host.sources.interface import shape_text, static_shape
+from host.sources.onnx.interface import shape_text, static_shape
 
 
 def too_long(proto: ModelProto, longest: int) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from math import prod
 
 from onnx import NodeProto
 
-from host.sources.view import View
+from host.sources.onnx.view import View
 
 # what a body is made of: walking back from an output ends here
 _BODY = {

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from host.quality.channels import Layout
+from host.graph.channels import Layout
 from shared.faults import Fault
 
 Death = Literal["", "constant", "coarse", "not finite"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from host.quality.channels import Group, Layout
+from host.graph.channels import Group, Layout
 
 WIDE = 8.0
 """Beyond this the values of a channel are no probabilities, nor can they share a scale with some."""

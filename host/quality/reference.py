@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
-from host.sources.interface import graph_inputs, shape_text, static_shape
+from host.sources.onnx.interface import graph_inputs, shape_text, static_shape
 from shared.faults import Fault
 
 

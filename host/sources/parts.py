@@ -27,8 +27,8 @@ def external_names(model: Path) -> tuple[str, ...]:
     """
     if not _mentions_external(model):
         return ()
-    from host.sources.external import locations
-    from host.sources.onnx_model import parse
+    from host.sources.onnx.external import locations
+    from host.sources.onnx.model import parse
 
     return locations(parse(model))
 
@@ -48,8 +48,8 @@ def files_of(source: Source) -> dict[str, Path]:
         return {name.as_posix(): path for name, path in inside if in_saved_model(name)}
     model = source.files.get("model")
     if source.format == "onnx" and model is not None and _mentions_external(model):
-        from host.sources.external import external_files
-        from host.sources.onnx_model import parse
+        from host.sources.onnx.external import external_files
+        from host.sources.onnx.model import parse
 
         data = external_files(parse(model), model.parent)
         return {"model": model, **{path.relative_to(model.parent).as_posix(): path for path in data}}

@@ -10,7 +10,7 @@ from host.calibration import staging
 from host.engines.local import LocalEngine
 from host.engines.protocol import Limits
 from host.plan import environment_of
-from host.sources import onnx_model
+from host.sources.onnx import model as onnx_model
 from shared import chips, contract
 from shared.contract import Job, Result, Source
 from tests import models

@@ -15,7 +15,7 @@ import yaml
 
 from host.engines import local
 from host.plan import environment_of
-from host.sources.trial import run
+from host.sources.onnx.trial import run
 from shared import chips
 from tests.conftest import Command
 from tests.e2e.conftest import cause

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from host.sources import native
-from host.sources.native import NativeSource
+from host.sources.native import model as native
+from host.sources.native.model import NativeSource
 from host.sources.readers import prototxt
-from host.sources.recognise import recognise
+from host.sources.recognition.recognise import recognise
 from shared import chips
 from shared.faults import Fault
 from tests import registry

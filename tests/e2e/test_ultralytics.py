@@ -18,8 +18,8 @@ from host.decoding.decoder import Detections, decode
 from host.graph.layouts import LAYOUTS
 from host.graph.prepare import prepare
 from host.graph.proof import distance
-from host.sources import onnx_model
-from host.sources.trial import run
+from host.sources.onnx import model as onnx_model
+from host.sources.onnx.trial import run
 from shared import chips
 from tests.conftest import ROOT, Command
 

@@ -25,9 +25,9 @@ from host.engines.protocol import Limits, Running
 from host.plan import Environment
 from host.results import card
 from host.settings import Settings
-from host.sources.interface import static_shape
-from host.sources.opset import opset_of
-from host.sources.recognise import recognise
+from host.sources.onnx.interface import static_shape
+from host.sources.onnx.opset import opset_of
+from host.sources.recognition.recognise import recognise
 from shared import contract
 from shared.contract import Artifact, Job, Result
 from shared.faults import Fault

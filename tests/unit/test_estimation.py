@@ -10,7 +10,7 @@ from host.calibration.listing import find_images
 from host.calibration.select import select
 from host.plan import Preparation
 from host.settings import Settings
-from host.sources import onnx_model
+from host.sources.onnx import model as onnx_model
 from shared import chips
 from tests.conftest import EXAMPLE
 

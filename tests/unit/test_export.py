@@ -17,7 +17,7 @@ from host.console import Screen
 from host.engines.protocol import Limits, Running
 from host.plan import Environment
 from host.settings import Settings
-from host.sources.recognise import recognise
+from host.sources.recognition.recognise import recognise
 from shared import contract
 from shared.contract import Artifact, Job, Result
 from shared.faults import Fault

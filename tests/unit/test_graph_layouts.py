@@ -16,7 +16,7 @@ from host.graph.layouts import CUTS
 from host.graph.prepare import prepare
 from host.graph.proof import distance
 from host.graph.recipe import Prepared
-from host.sources.trial import random_inputs, run
+from host.sources.onnx.trial import random_inputs, run
 from shared.faults import Fault
 from tests import heads
 from tests.heads import CANDIDATES, CLASSES, HEIGHT, KEYPOINTS, MASKS, STRIDES, WIDTH

@@ -11,7 +11,7 @@ from onnx.numpy_helper import from_array, to_array
 from host.graph import prepare as preparation
 from host.graph.prepare import PASSES, prepare
 from host.graph.recipe import Graph, Request
-from host.sources.trial import random_inputs, run
+from host.sources.onnx.trial import random_inputs, run
 from shared.faults import Fault
 from tests import heads
 from tests.models import conv

@@ -8,7 +8,7 @@ from onnx.helper import get_attribute_value, make_node
 from onnx.numpy_helper import from_array, to_array
 
 from host.graph.spelling import spell_out
-from host.sources.trial import random_inputs, run
+from host.sources.onnx.trial import random_inputs, run
 from tests import models
 
 

@@ -13,7 +13,7 @@ from host.graph.layouts import HEADS
 from host.graph.prepare import PASSES
 from host.models import Model
 from host.plan import Preparation, preparation
-from host.sources.onnx_model import load
+from host.sources.onnx.model import load
 from shared import chips
 from shared.faults import Fault
 from tests import models

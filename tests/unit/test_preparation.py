@@ -10,7 +10,7 @@ import pytest
 from host import preparation
 from host.console import Screen
 from host.settings import Settings
-from host.sources.interface import static_shape
+from host.sources.onnx.interface import static_shape
 from shared.faults import Fault
 from tests import models
 

@@ -7,7 +7,7 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
-from host.quality.channels import channel_layouts
+from host.graph.channels import channel_layouts
 
 
 def model(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from host.quality.channels import Group, Layout
+from host.graph.channels import Group, Layout
 from host.quality.compare import Checks, compare, explain
 from shared.faults import Fault
 

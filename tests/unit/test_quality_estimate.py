@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from onnx.helper import make_node
 
+from host.graph.channels import channel_layouts
 from host.quality import estimate
-from host.quality.channels import channel_layouts
 from host.quality.compare import compare
 from host.quality.reference import reference_outputs
 from tests import models

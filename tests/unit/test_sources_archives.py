@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from host.sources import archives, entries
-from host.sources.archives import unpack
-from host.sources.recognise import recognise
+from host.sources.recognition import archives, entries
+from host.sources.recognition.archives import unpack
+from host.sources.recognition.recognise import recognise
 from host.sources.source import Source
 from shared.faults import Fault
 from tests import models, sources

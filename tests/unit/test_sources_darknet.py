@@ -16,7 +16,7 @@ from host.graph.prepare import prepare
 from host.sources import darknet
 from host.sources.darknet import cfg, weights
 from host.sources.darknet.cfg import Network
-from host.sources.trial import run
+from host.sources.onnx.trial import run
 from shared.faults import Fault
 from tests import darknets
 

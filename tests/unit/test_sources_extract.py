@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from onnx import ModelProto
 
-from host.sources.extract import cut_out
-from host.sources.interface import graph_inputs, static_shape
-from host.sources.onnx_model import Cut, load
-from host.sources.trial import random_inputs, run
+from host.sources.onnx.extract import cut_out
+from host.sources.onnx.interface import graph_inputs, static_shape
+from host.sources.onnx.model import Cut, load
+from host.sources.onnx.trial import random_inputs, run
 from shared import chips
 from shared.faults import Fault
 from tests import models

@@ -56,7 +56,7 @@ def test_no_model_library_is_imported(tmp_path: Path) -> None:
     path = save(tmp_path / "m.onnx", external=False)
     code = (
         "import sys; from pathlib import Path; from host.sources.fingerprint import fingerprint; "
-        "from host.sources.recognise import recognise; "
+        "from host.sources.recognition.recognise import recognise; "
         "fingerprint(recognise([Path(sys.argv[1])])); sys.exit('onnx' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, path], check=True, cwd=Path(__file__).parents[2])

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from host import analysis
 from host.console import Screen
-from host.sources.archives import unpack
-from host.sources.recognise import recognise
+from host.sources.recognition.archives import unpack
+from host.sources.recognition.recognise import recognise
 from shared.faults import Fault
 from tests import sources
 

@@ -8,8 +8,8 @@ import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
-from host.sources.limits import LIMITS
-from host.sources.operators import refuse_operators
+from host.sources.onnx.limits import LIMITS
+from host.sources.onnx.operators import refuse_operators
 from shared import chips
 from shared.faults import Fault
 

@@ -11,9 +11,9 @@ from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 from onnx.shape_inference import infer_shapes
 
-from host.sources.onnx_model import load
-from host.sources.opset import lower_opset, opset_of
-from host.sources.trial import random_inputs, run
+from host.sources.onnx.model import load
+from host.sources.onnx.opset import lower_opset, opset_of
+from host.sources.onnx.trial import random_inputs, run
 from shared import chips
 from shared.faults import Fault
 from tests.conftest import EXAMPLE

@@ -3,7 +3,7 @@
 import onnx
 import pytest
 
-from host.sources.metadata import labels
+from host.sources.onnx.metadata import labels
 from tests import models
 
 

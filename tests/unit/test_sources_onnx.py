@@ -10,9 +10,9 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
-from host.sources.onnx_model import load
-from host.sources.operators import refuse_operators
-from host.sources.trial import run
+from host.sources.onnx.model import load
+from host.sources.onnx.operators import refuse_operators
+from host.sources.onnx.trial import run
 from shared import chips
 from shared.faults import Fault
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from host.sources.readers import READERS, prototxt, tflite
-from host.sources.recognise import recognise
+from host.sources.recognition.recognise import recognise
 from host.sources.source import Interface
 from shared.faults import Fault
 from tests import sources

@@ -14,13 +14,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from host.sources.archives import unpack
-from host.sources.contents import Part, identify
-from host.sources.entries import on_disk
 from host.sources.fingerprint import fingerprint
 from host.sources.parts import files_of
 from host.sources.readers import READERS
-from host.sources.recognise import recognise
+from host.sources.recognition.archives import unpack
+from host.sources.recognition.contents import Part, identify
+from host.sources.recognition.entries import on_disk
+from host.sources.recognition.recognise import recognise
 from host.sources.source import Source
 from shared import chips
 from shared.faults import Fault
@@ -257,7 +257,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_half_a_gigabyte_is_told_by_its_ends(tmp_path: Path) -> None:
     """A file that is mostly a hole: reading it all would show in the number of bytes read."""
     code = (
-        "import sys, pathlib; from host.sources.recognise import recognise; "
+        "import sys, pathlib; from host.sources.recognition.recognise import recognise; "
         "before = int(open('/proc/self/io').read().split()[1]); "
         "assert recognise([pathlib.Path(sys.argv[1])]).format == sys.argv[2]; "
         "print(int(open('/proc/self/io').read().split()[1]) - before); "

@@ -7,7 +7,7 @@ import pytest
 
 from host import staging
 from host.settings import Settings
-from host.sources import native
+from host.sources.native import model as native
 from host.sources.source import Source
 from host.staging import Staged
 from shared import chips

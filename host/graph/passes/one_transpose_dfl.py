@@ -13,8 +13,8 @@ from onnx.helper import make_attribute
 from onnx.version_converter import convert_version
 
 from host.graph.recipe import Graph, Request
-from host.sources.opset import opset_of
-from host.sources.view import attribute
+from host.sources.onnx.opset import opset_of
+from host.sources.onnx.view import attribute
 
 OWN_AXIS = 13
 """The opset since which Softmax works along its axis alone, and not along all that follow too."""

@@ -14,7 +14,7 @@ from onnx.helper import make_node
 from onnx.numpy_helper import from_array
 
 from host.graph.recipe import Graph, Request
-from host.sources.interface import shape_text, static_shape
+from host.sources.onnx.interface import shape_text, static_shape
 
 
 def outputs_4d(graph: Graph, _request: Request) -> tuple[Graph, str] | None:

@@ -8,7 +8,7 @@ from onnx import ModelProto
 from onnxslim import slim
 
 from host.graph.recipe import Graph, Request
-from host.sources.inference import note_shapes
+from host.sources.onnx.inference import note_shapes
 from shared.faults import Fault
 
 # toolkits fuse operators in their own ways; the other two find nothing in exports, for half of the time

@@ -8,12 +8,12 @@ from pathlib import Path
 from onnx import FunctionProto, GraphProto, NodeProto, ValueInfoProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
-from host.sources.external import external_files, tensors
-from host.sources.interface import graph_inputs, shape_of
-from host.sources.onnx_model import parse
-from host.sources.opset import opset_of
+from host.sources.onnx.external import external_files, tensors
+from host.sources.onnx.interface import graph_inputs, shape_of
+from host.sources.onnx.model import parse
+from host.sources.onnx.opset import opset_of
+from host.sources.onnx.view import inner_graphs
 from host.sources.source import Interface, Port
-from host.sources.view import inner_graphs
 
 _STANDARD = ("", "ai.onnx")
 

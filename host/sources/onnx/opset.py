@@ -7,8 +7,8 @@ import onnx.checker
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from host.sources.lowering import LoweringError, lowered
-from host.sources.trial import TrialError, random_inputs, run
+from host.sources.onnx.lowering import LoweringError, lowered
+from host.sources.onnx.trial import TrialError, random_inputs, run
 from shared.faults import Fault
 
 _TOLERANCE = 1e-5

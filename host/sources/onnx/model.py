@@ -12,15 +12,15 @@ import onnx.inliner
 from onnx import ModelProto, ValueInfoProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
-from host.sources.contents import not_onnx, refuse_other_formats, require_file
-from host.sources.external import external_files, read_external
-from host.sources.extract import cut_out
-from host.sources.interface import graph_inputs, refuse_interface, static_shape
-from host.sources.operators import refuse_custom_operators
-from host.sources.opset import lower_opset, opset_of
-from host.sources.shapes import fix_shapes
+from host.sources.onnx.external import external_files, read_external
+from host.sources.onnx.extract import cut_out
+from host.sources.onnx.interface import graph_inputs, refuse_interface, static_shape
+from host.sources.onnx.operators import refuse_custom_operators
+from host.sources.onnx.opset import lower_opset, opset_of
+from host.sources.onnx.shapes import fix_shapes
+from host.sources.onnx.weights import refuse_broken_weights
+from host.sources.recognition.contents import not_onnx, refuse_other_formats, require_file
 from host.sources.source import TensorSpec
-from host.sources.weights import refuse_broken_weights
 from shared.chips import Toolkit
 from shared.faults import Fault
 

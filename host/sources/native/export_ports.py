@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from host.sources import frozen_graph
+from host.sources.native import frozen_graph
+from host.sources.native.sizes import settle
 from host.sources.readers import READERS
-from host.sources.sizes import settle
 from host.sources.source import Port, Source
 from shared import chips
 from shared.contract import Source as JobSource

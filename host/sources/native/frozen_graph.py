@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from host.sources.excerpt import Excerpt, require
+from host.sources.native.excerpt import Excerpt, require
 from host.sources.readers import graphdef
 from host.sources.readers.graphdef import attributes, node_of
 from host.sources.readers.tensorflow import TITLE, read

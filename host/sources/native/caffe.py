@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from host.sources.excerpt import Excerpt, require
+from host.sources.native.excerpt import Excerpt, require
 from host.sources.readers import prototxt
 from host.sources.readers.damage import damaged
 from host.sources.readers.prototxt import Layer, Net

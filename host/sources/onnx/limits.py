@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from onnx import NodeProto, TensorProto
 
-from host.sources.view import View, attribute
+from host.sources.onnx.view import View, attribute
 
 
 class Limit(NamedTuple):

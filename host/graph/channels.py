@@ -16,7 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from host.sources.view import View, attribute
+from host.sources.onnx.view import View, attribute
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto
 from onnx.numpy_helper import to_array
 
-from host.sources.external import tensors
+from host.sources.onnx.external import tensors
 from shared.faults import Fault
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)

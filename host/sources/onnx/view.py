@@ -12,8 +12,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from onnx.helper import get_attribute_value
 from onnx.numpy_helper import from_array, to_array
 
-from host.sources.inference import inferred
-from host.sources.interface import graph_inputs
+from host.sources.onnx.inference import inferred
+from host.sources.onnx.interface import graph_inputs
 
 # how a Constant may hold its value
 _PLAIN = {

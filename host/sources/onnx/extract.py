@@ -7,8 +7,8 @@ from onnx.checker import check_model
 from onnx.helper import make_tensor_value_info
 from onnx.utils import Extractor
 
-from host.sources.inference import note_shapes
-from host.sources.interface import graph_inputs
+from host.sources.onnx.inference import note_shapes
+from host.sources.onnx.interface import graph_inputs
 from shared import chips
 from shared.faults import Fault
 

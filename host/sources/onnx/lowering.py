@@ -16,7 +16,7 @@ from onnx.helper import make_attribute, make_node, make_tensor_value_info
 from onnx.inliner import inline_selected_functions
 from onnx.numpy_helper import from_array
 
-from host.sources.view import View, at, attribute
+from host.sources.onnx.view import View, at, attribute
 
 
 class LoweringError(Exception):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from host.sources.contents import SHARD, Part, title
+from host.sources.recognition.contents import SHARD, Part, title
 from host.sources.source import Source
 from shared.faults import Fault
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from host.sources import caffe_net, frozen_graph
-from host.sources.excerpt import Excerpt
+from host.sources.native import caffe as caffe_net
+from host.sources.native import frozen_graph
+from host.sources.native.excerpt import Excerpt
+from host.sources.native.sizes import settle
 from host.sources.readers import READERS
-from host.sources.sizes import settle
 from host.sources.source import Interface, Port, Source, TensorSpec
 from shared import chips
 from shared.chips import Toolkit

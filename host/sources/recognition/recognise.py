@@ -6,12 +6,12 @@ Imports no model library and unpacks nothing: an answer takes milliseconds.
 from collections.abc import Sequence
 from pathlib import Path
 
-from host.sources import archives
-from host.sources.checkpoints import refuse_weights_alone
-from host.sources.contents import Content, Part, identify, is_archive, refusal, require_file
-from host.sources.entries import Entry, in_folder, on_disk, worth_a_look
-from host.sources.grouping import ROLES, Found, is_main, model
 from host.sources.parts import SAVED_MODEL, in_saved_model
+from host.sources.recognition import archives
+from host.sources.recognition.checkpoints import refuse_weights_alone
+from host.sources.recognition.contents import Content, Part, identify, is_archive, refusal, require_file
+from host.sources.recognition.entries import Entry, in_folder, on_disk, worth_a_look
+from host.sources.recognition.grouping import ROLES, Found, is_main, model
 from host.sources.source import Source
 from shared.faults import Fault
 

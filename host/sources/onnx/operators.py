@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from onnx import GraphProto, ModelProto, NodeProto
 
-from host.sources.limits import LIMITS
-from host.sources.view import View, at, inner_graphs
+from host.sources.onnx.limits import LIMITS
+from host.sources.onnx.view import View, at, inner_graphs
 from shared.chips import Toolkit
 from shared.faults import Fault
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from onnx import ModelProto, ValueInfoProto
 from onnx.helper import make_tensor_value_info
 
-from host.sources.inference import note_shapes
-from host.sources.interface import STATIC_HINT, graph_inputs, shape_of, shape_text
-from host.sources.trial import TrialError, random_inputs, run
+from host.sources.onnx.inference import note_shapes
+from host.sources.onnx.interface import STATIC_HINT, graph_inputs, shape_of, shape_text
+from host.sources.onnx.trial import TrialError, random_inputs, run
 from shared.faults import Fault
 
 _CHANNELS = (1, 3, 4)

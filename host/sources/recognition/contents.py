@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from host.sources import wire
-from host.sources.entries import Entry, on_disk
+from host.sources.recognition import wire
+from host.sources.recognition.entries import Entry, on_disk
 from shared import chips
 from shared.faults import Fault
 

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from host.sources.checkpoints import refuse_weights_alone
-from host.sources.entries import DAMAGE, Entry, refuse_bomb
 from host.sources.parts import external_names, in_saved_model
+from host.sources.recognition.checkpoints import refuse_weights_alone
+from host.sources.recognition.entries import DAMAGE, Entry, refuse_bomb
 from host.sources.source import Source
 from shared.faults import Fault
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from host.sources.interface import shape_text
+from host.sources.onnx.interface import shape_text
 from host.sources.source import Port, TensorSpec
 from shared.faults import Fault
 
