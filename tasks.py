@@ -74,14 +74,15 @@ def _convert(
     as_json: bool,
     dry_run: bool,
 ) -> int:
-    from host import config, present
+    from host import config
+    from host.commands import convert
 
     if record is not None:
-        return present.repeat(Path(record), flags, screen, as_json)
+        return convert.repeat(Path(record), flags, screen, as_json)
     settings = config.resolve(flags, changes, Path.cwd(), os.environ)
     if dry_run:
-        return present.preview(settings, screen, as_json)
-    return present.run(settings, screen, as_json)
+        return convert.preview(settings, screen, as_json)
+    return convert.run(settings, screen, as_json)
 
 
 @task(iterable=LISTS, help=PREPARE_HELP, auto_shortflags=False)
@@ -90,9 +91,10 @@ def prepare(context: Context, json: bool = False, **flags: Any) -> None:
     """Write the graph that `convert` would give to the toolkit, and what was changed. Needs no engine."""
 
     def make(screen: Screen) -> int:
-        from host import config, preparation
+        from host import config
+        from host.commands import prepare
 
-        return preparation.run(config.resolve(given(flags), [], Path.cwd(), os.environ), screen, json)
+        return prepare.run(config.resolve(given(flags), [], Path.cwd(), os.environ), screen, json)
 
     _run(json, make)
 
@@ -102,10 +104,10 @@ def analyze(context: Context, path: str, json: bool = False) -> None:
     """Show what a model is, before anything is converted: format, inputs, outputs, what can take it."""
 
     def show(screen: Screen) -> int:
-        from host import analysis
+        from host.commands import analyze
         from host.settings import files
 
-        return analysis.show(list(files(path)), screen, json)
+        return analyze.show(list(files(path)), screen, json)
 
     _run(json, show)
 
@@ -116,7 +118,8 @@ def export(context: Context, json: bool = False, **flags: Any) -> None:
     """Write a model of a training framework as ONNX, alone: invoke export --model best.pt"""
 
     def make(screen: Screen) -> int:
-        from host import config, export
+        from host import config
+        from host.commands import export
 
         settings = config.resolve(given(flags), [], Path.cwd(), os.environ, chipless=True)
         return export.run(settings, screen, json)
@@ -129,7 +132,7 @@ def inspect(context: Context, file: str, json: bool = False) -> None:
     """Show what a .rknn file holds: chip, versions, inputs and outputs. Needs no toolkit and no board."""
 
     def show(screen: Screen) -> int:
-        from host.results import inspection
+        from host.commands import inspection
 
         return inspection.show(Path(file), screen, json)
 
@@ -141,7 +144,7 @@ def chips(context: Context, json: bool = False) -> None:
     """List the chips, their toolkits and the dtypes that work on each."""
 
     def show(screen: Screen) -> int:
-        from host import listing
+        from host.commands import listing
 
         return listing.chips(screen, json)
 
@@ -159,7 +162,7 @@ def doctor(context: Context, toolkit: str = "", engine: str = "auto", json: bool
     """Check this machine: engine, Python, disk, environments, and what a conversion would use."""
 
     def show(screen: Screen) -> int:
-        from host import doctor as examination
+        from host.commands import doctor as examination
 
         if toolkit:
             return examination.attempt(toolkit, engine, screen, json)
@@ -182,7 +185,7 @@ def build(
     """Build a toolkit's environment now instead of at the first conversion."""
 
     def make(screen: Screen) -> int:
-        from host import environments
+        from host.commands import environments
 
         return environments.build(
             toolkit, toolkit_version, python, variant, engine, torch_source, wheel, screen
@@ -196,7 +199,7 @@ def clean(context: Context, all: bool = False) -> None:
     """Remove what rkforge keeps: interrupted jobs and stored results; with --all the environments too."""
 
     def sweep(screen: Screen) -> int:
-        from host import environments
+        from host.commands import environments
 
         return environments.clean(all, screen)
 

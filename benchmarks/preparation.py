@@ -19,8 +19,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from host import models, plan  # noqa: E402
-from host.sources import onnx_model  # noqa: E402
+from host import plan  # noqa: E402
+from host.sources.onnx import model as onnx_model  # noqa: E402
+from host.steps import models  # noqa: E402
 from shared import chips  # noqa: E402
 
 SHARE, SECONDS = 0.1, 5.0

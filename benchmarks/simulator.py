@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from host import jobs, models, plan, running, staging
+from host import jobs, plan, running
 from host.engines.local import LocalEngine
 from host.engines.protocol import Limits
 from host.graph.recipe import Prepared
 from host.settings import Settings
 from host.sources.onnx import model as onnx_model
 from host.sources.recognition.recognise import recognise
+from host.steps import models, staging
 from shared import chips
 from shared.faults import Fault
 

@@ -21,11 +21,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from host import engines, models, plan, staging  # noqa: E402
+from host import engines, plan  # noqa: E402
 from host.engines import local  # noqa: E402
 from host.settings import Settings  # noqa: E402
-from host.sources import onnx_model  # noqa: E402
+from host.sources.onnx import model as onnx_model  # noqa: E402
 from host.sources.recognition.recognise import recognise  # noqa: E402
+from host.steps import models, staging  # noqa: E402
 from shared import chips  # noqa: E402
 
 BARE = """

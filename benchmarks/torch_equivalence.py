@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 
 import numpy
 
-from host import jobs, models, paths, plan, running, staging
+from host import jobs, paths, plan, running
 from host.settings import Settings
 from host.sources.onnx import model as onnx_model
 from host.sources.recognition.recognise import recognise
+from host.steps import models, staging
 from images import installer
 from images.pytorch import sources
 from images.toolkit2 import install

@@ -14,11 +14,12 @@ from host.console import Screen
 from host.engines import recipe
 from host.engines.protocol import Engine
 from host.plan import Environment, Plan
-from host.results import cache, delivery, facts, record
-from host.results.facts import Facts
+from host.results import cache, delivery, record
 from host.routes import Route
 from host.settings import Settings
 from host.sources.source import Source
+from host.steps import facts
+from host.steps.facts import Facts
 from shared import chips
 from shared.causes import ANOTHER_ROUTE
 from shared.faults import Fault

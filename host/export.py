@@ -4,36 +4,25 @@ A pickle is never loaded here. Before an environment is started its names are he
 checkpoints need (`shared.pickles`), and the exporter holds them against it again.
 """
 
-import hashlib
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from host import engines, environments, jobs, plan, routes
+from host import engines, jobs, plan
 from host.console import Screen
 from host.engines.protocol import Engine, Limits
-from host.results import delivery
 from host.routes import Route
 from host.settings import Settings
-from host.sources.fingerprint import fingerprint
 from host.sources.native import export_ports
 from host.sources.parts import files_of
-from host.sources.recognition import archives
-from host.sources.recognition.recognise import recognise
 from host.sources.source import Source
-from shared import chips, contract, pickles
+from shared import contract, pickles
 from shared.contract import CONTRACT, Job, Result
 from shared.faults import Fault
 
-RECORD = "onnx_source.yaml"
-VERSION = 1
-"""Of the record."""
 ARTIFACT, FACTS = "model.onnx", "export.json"
 KEYS = {"opset", "inputs", "outputs", "labels", "notes", "difference"}
 """Of what the exporter says."""
@@ -95,7 +84,7 @@ def to_onnx(
         timeout_s=settings.timeout_s,
         memory_bytes=settings.memory_bytes,
     )
-    environments.require(engine, environment, screen)
+    engines.require(engine, environment, screen.say)
     folder.mkdir(parents=True, exist_ok=True)
     with jobs.batch() as batch:
         directory = batch / "export"
@@ -118,65 +107,6 @@ def to_onnx(
         shutil.move(directory / "out" / ARTIFACT, made)
         facts["notes"] += result.warnings
         return Export(made, facts, _environment(engine.provenance(environment), result))
-
-
-def run(settings: Settings, screen: Screen, as_json: bool) -> int:
-    """Write the model as ONNX, and beside it how that was made.
-
-    Raises:
-        Fault: as `to_onnx`; output-invalid; model-format where there is no way to ONNX.
-    """
-    source = recognise(settings.models)
-    target, record = _target(settings, source)
-    delivery.prepare(target.parent)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        made = _export(settings, archives.unpack(source, folder / "unpacked"), folder, screen)
-        for note in made.facts["notes"]:
-            screen.say(note)
-        facts = _record(source, made, target)
-        written = folder / RECORD
-        text = yaml.safe_dump(
-            {"onnx_source": VERSION, **facts}, sort_keys=False, allow_unicode=True, width=100
-        )
-        written.write_text(text, encoding="utf-8")
-        delivery.deliver({record: written, target: made.path})
-    if as_json:
-        screen.json({"status": "ok", "path": str(target), "record": str(record), **facts})
-        return 0
-    screen.print(f"{target}  opset {facts['opset']}, {_ports(facts['inputs'])} -> {_ports(facts['outputs'])}")
-    return 0
-
-
-def _export(settings: Settings, source: Source, folder: Path, screen: Screen) -> Export:
-    newest = [chips.chip(name).toolkit.max_opset for name in settings.chips]
-    opset = settings.opset or min(newest or [each.max_opset for each in chips.toolkits().values()][:1])
-    ways = routes.into_onnx(source.format)
-    if not ways:
-        title = chips.formats()[source.format].title
-        raise Fault("model-format", f"there is no way from {title} to ONNX", "Convert it as it is.")
-    if ways[0].by == routes.BRIDGE:
-        return _by_rkforge(source, folder)
-    engine, why = engines.choose(settings.engine)
-    screen.say(f"engine {engine.name}: {why}")
-    return to_onnx(settings, source, ways[0], opset, engine, folder, screen)
-
-
-def _by_rkforge(source: Source, folder: Path) -> Export:
-    import onnx
-
-    from host.sources import darknet
-    from host.sources.onnx.interface import static_shape
-    from host.sources.onnx.opset import opset_of
-
-    proto = darknet.to_onnx(source.files["cfg"], source.files["weights"])
-    path = folder / ARTIFACT
-    onnx.save(proto, path)
-    ports = {
-        side: [{"name": value.name, "shape": list(static_shape(value))} for value in values]
-        for side, values in (("inputs", proto.graph.input), ("outputs", proto.graph.output))
-    }
-    return Export(path, {"opset": opset_of(proto), **ports, "labels": [], "notes": []}, {})
 
 
 def _refuse_untrusted(settings: Settings, source: Source, engine: Engine) -> None:
@@ -237,30 +167,3 @@ def _kept(fault: Fault, directory: Path, tag: str) -> Fault:
 
 def _environment(provenance: Mapping[str, Any], result: Result) -> dict[str, Any]:
     return {**result.environment, **{name: each for name, each in provenance.items() if name != "packages"}}
-
-
-def _record(source: Source, made: Export, target: Path) -> dict[str, Any]:
-    data = made.path.read_bytes()
-    names = [path.name for path in source.files.values()]
-    return {
-        "source": {
-            "format": source.format,
-            "files": [source.archive.name] if source.archive else names,
-            "sha256": fingerprint(source),
-        },
-        "artifact": {"file": target.name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()},
-        **made.facts,
-        "environment": dict(made.environment),
-    }
-
-
-def _target(settings: Settings, source: Source) -> tuple[Path, Path]:
-    output = settings.output
-    if output is not None and output.suffix == ".onnx":
-        return output, output.with_name(f"{output.stem}.{RECORD}")
-    folder = output or Path("out") / source.main.stem
-    return folder / f"{source.main.stem}.onnx", folder / RECORD
-
-
-def _ports(ports: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{each['name']} {'x'.join(map(str, each['shape']))}" for each in ports)

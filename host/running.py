@@ -10,17 +10,18 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from host import description, environments, estimation, jobs, judgement, loading, models, staging
+from host import engines, jobs, loading
 from host.console import Screen
 from host.engines.protocol import Engine, Limits
 from host.graph import regressions
-from host.models import Model
 from host.plan import Plan, Preparation
-from host.results import decode, facts
-from host.results.facts import Facts, Identity
+from host.results import decode
 from host.settings import Settings
 from host.sources.source import Source
-from host.staging import Staged
+from host.steps import description, estimation, facts, judgement, models, staging
+from host.steps.facts import Facts, Identity
+from host.steps.models import Model
+from host.steps.staging import Staged
 from shared import chips
 from shared.chips import Toolkit
 from shared.contract import CONTRACT, Event, Job
@@ -72,7 +73,7 @@ def run(
     for line in staged.notes:
         screen.say(line)
     made = _prepare(staged, plans, toolkit, folder, screen)
-    environments.require(engine, environment, screen)
+    engines.require(engine, environment, screen.say)
     placed = {}
     for directory, each in directories.items():
         placed[directory] = job(settings, each, staged, made[each.preparation])

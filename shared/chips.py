@@ -104,7 +104,7 @@ class Toolkit(NamedTuple):
     unsupported_ops: Dict[str, Sequence[str]]
     """Reason -> operators that it cannot convert."""
     limits: Sequence[str]
-    """Names of the checks in host/sources/limits.py: operators that it converts only in some forms."""
+    """Names of the checks in host/sources/onnx/limits.py: operators that it converts only in some forms."""
     cpu_advice: Dict[str, str]
     """Operator that its compiler sends to the CPU -> what keeps it on the NPU."""
     regressions: Dict[str, Dict[str, Regression]]

@@ -2,7 +2,8 @@
 
 import platform
 
-from host.engines.protocol import Engine
+from host.engines.protocol import Engine, Say
+from host.plan import Environment
 from shared.faults import Fault
 
 
@@ -32,3 +33,9 @@ def choose(name: str) -> tuple[Engine, str]:
     from host.engines.local import LocalEngine
 
     return LocalEngine(), reason
+
+
+def require(engine: Engine, environment: Environment, say: Say) -> None:
+    """Build the environment if it is not there or holds older code; raises as `Engine.build`."""
+    if not engine.ready(environment):
+        engine.build(environment, say)

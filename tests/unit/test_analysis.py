@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx.helper import make_node
 
-from host import analysis
+from host.commands import analyze
 from host.console import Screen
 from host.sources.readers import READERS
 from shared import chips
@@ -20,7 +20,7 @@ from tests import models, sources
 
 
 def show(path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    assert analysis.show([path], Screen(), as_json=True) == 0
+    assert analyze.show([path], Screen(), as_json=True) == 0
     document: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert document["status"] == "ok"
     found: dict[str, Any] = document["analysis"]
@@ -28,7 +28,7 @@ def show(path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 def text(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    assert analysis.show([path], Screen(), as_json=False) == 0
+    assert analyze.show([path], Screen(), as_json=False) == 0
     return capsys.readouterr().out
 
 
@@ -119,5 +119,5 @@ def test_missing_external_data_is_refused(tmp_path: Path) -> None:
     onnx.save(proto, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
     (tmp_path / "w.bin").unlink()
     with pytest.raises(Fault) as caught:
-        analysis.show([tmp_path / "m.onnx"], Screen(), as_json=False)
+        analyze.show([tmp_path / "m.onnx"], Screen(), as_json=False)
     assert caught.value.code == "model-data-missing"

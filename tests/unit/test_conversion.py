@@ -17,8 +17,9 @@ import yaml
 from onnx.helper import make_node
 from PIL import Image
 
-from host import conversion, plan, present
+from host import conversion, plan
 from host.calibration.images import PAD
+from host.commands import convert as command
 from host.console import Screen
 from host.conversion import Outcome
 from host.engines.protocol import Limits, Running
@@ -164,7 +165,7 @@ def test_result_without_a_simulator_says_what_was_not_checked(
     settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("host.engines.choose", lambda _: (Paper(), "asked for"))
-    assert present.run(changed_settings(settings, dtype="fp16"), Screen(), as_json=False) == 0
+    assert command.run(changed_settings(settings, dtype="fp16"), Screen(), as_json=False) == 0
     said = capsys.readouterr()
     made = report()
     assert made["checks"] is None
@@ -271,7 +272,7 @@ def test_documents_are_delivered_reported_and_kept(
     asked = changed_settings(settings, output=Path(output), analysis=True, hybrid={})
     monkeypatch.setattr("host.engines.choose", lambda _: (Paper(leave_documents), "asked for"))
     for cache in ("miss", "hit"):
-        assert present.run(asked, Screen(), as_json=True) == 0
+        assert command.run(asked, Screen(), as_json=True) == 0
         document = json.loads(capsys.readouterr().out)
         assert document["cache"] == cache
         assert document["artifacts"][0]["documents"] == [f"out/{name}" for name in names]
@@ -280,12 +281,12 @@ def test_documents_are_delivered_reported_and_kept(
         assert json.loads(Path("out", names[2]).read_text())["chip"] == LEGACY
         for name in names:
             Path("out", name).unlink()
-    assert present.run(asked, Screen(), as_json=False) == 0
+    assert command.run(asked, Screen(), as_json=False) == 0
     shown = capsys.readouterr().out
     assert all(f"out/{name}" in shown for name in names)
     (entry,) = Path("cache/results").iterdir()
     (entry / "document.analysis.txt").unlink()
-    assert present.run(asked, Screen(), as_json=True) == 0
+    assert command.run(asked, Screen(), as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["cache"] == "miss"
 
 
@@ -317,10 +318,10 @@ def test_record_is_repeated_by_bytes_where_there_is_no_canonical_digest(
     asked = changed_settings(settings, hybrid={"a, b: c": "float32"}, analysis=True)
     engine = Paper(leave_documents)
     monkeypatch.setattr("host.engines.choose", lambda _: (engine, "asked for"))
-    assert present.run(asked, Screen(), as_json=False) == 0
+    assert command.run(asked, Screen(), as_json=False) == 0
     capsys.readouterr()
     record = Path("out/rknn_source.yaml")
-    assert present.repeat(record, {}, Screen(), as_json=False) == 0
+    assert command.repeat(record, {}, Screen(), as_json=False) == 0
     said = capsys.readouterr().out
     assert "compared byte by byte" in said and "identical bytes" in said
     first, again = (jobs[0] for _, jobs in engine.runs)
@@ -329,7 +330,7 @@ def test_record_is_repeated_by_bytes_where_there_is_no_canonical_digest(
     engine.answer = lambda job, folder: (folder / "out" / job.artifact).write_text("other")  # type: ignore[assignment]
     monkeypatch.setattr(contract, "read_result", _other(contract.read_result))
     with pytest.raises(Fault, match="compared byte by byte") as caught:
-        present.repeat(record, {}, Screen(), as_json=False)
+        command.repeat(record, {}, Screen(), as_json=False)
     assert caught.value.code == "not-reproduced"
 
 

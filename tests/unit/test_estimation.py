@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host import estimation, judgement, models, staging
 from host.calibration.listing import find_images
 from host.calibration.select import select
 from host.plan import Preparation
 from host.settings import Settings
 from host.sources.onnx import model as onnx_model
+from host.steps import estimation, judgement, models, staging
 from shared import chips
 from tests.conftest import EXAMPLE
 

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from host import engines, export, routes
+from host import engines, routes
+from host import export as exporting
+from host.commands import export
 from host.console import Screen
 from host.engines.protocol import Limits, Running
 from host.plan import Environment
@@ -84,7 +86,7 @@ def to_onnx(path: Path, engine: Paper, **asked: Any) -> Path:
     settings = Settings(chips=(), models=(path,), **asked)
     source = recognise(settings.models)
     (route,) = routes.into_onnx(source.format)
-    return export.to_onnx(settings, source, route, 12, engine, path.parent / "made", Screen()).path
+    return exporting.to_onnx(settings, source, route, 12, engine, path.parent / "made", Screen()).path
 
 
 def test_job_has_the_file_and_what_was_asked(checkpoint: Path) -> None:

@@ -8,12 +8,12 @@ import onnx
 import pytest
 from onnx.helper import make_node
 
-from host import models as prepared_models
 from host.graph.layouts import HEADS
 from host.graph.prepare import PASSES
-from host.models import Model
 from host.plan import Preparation, preparation
 from host.sources.onnx.model import load
+from host.steps import models as prepared_models
+from host.steps.models import Model
 from shared import chips
 from shared.faults import Fault
 from tests import models

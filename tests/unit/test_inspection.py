@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from host.commands import inspection
 from host.console import Screen
-from host.results import inspection, record
+from host.results import record
 from shared.faults import Fault
 
 DATA = b"a format of its own"

@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 import pytest
 
-from host import preparation
+from host.commands import prepare
 from host.console import Screen
 from host.settings import Settings
 from host.sources.onnx.interface import static_shape
@@ -22,7 +22,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(capsys: pytest.CaptureFixture[str], as_json: bool = True, **fields: Any) -> Any:
-    assert preparation.run(Settings(**fields), Screen(), as_json) == 0
+    assert prepare.run(Settings(**fields), Screen(), as_json) == 0
     out = capsys.readouterr().out
     return json.loads(out)["prepared"] if as_json else out
 
@@ -63,6 +63,6 @@ def test_chip_without_int8_gets_what_it_has(model: Path, capsys: pytest.CaptureF
 )
 def test_refusals_leave_nothing(model: Path, fields: dict[str, Any], code: str) -> None:
     with pytest.raises(Fault) as caught:
-        preparation.run(Settings(models=(model,), **fields), Screen(), as_json=False)
+        prepare.run(Settings(models=(model,), **fields), Screen(), as_json=False)
     assert caught.value.code == code
     assert not list(Path().rglob("prepared.*")) and not Path("f.onnx").exists()

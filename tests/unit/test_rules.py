@@ -16,16 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PURE = ("host.sources", "host.calibration", "host.quality", "host.graph", "host.decoding")
 STOREYS = (
     ("tasks",),
-    (
-        *("host.present", "host.verdicts", "host.preparation", "host.doctor", "host.listing"),
-        *("host.analysis", "host.results.inspection"),
-    ),
+    ("host.commands",),
     ("host.conversion", "host.running", "host.loading", "host.export"),
-    ("host.environments",),
-    (
-        *("host.staging", "host.models", "host.judgement", "host.description", "host.estimation"),
-        *("host.results.facts", "host.jobs", "host.engines"),
-    ),
+    ("host.steps", "host.jobs", "host.engines"),
     ("host.plan", "host.routes"),
     ("host.config", "host.flags"),
     ("host.settings",),

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from host import analysis
+from host.commands import analyze
 from host.console import Screen
 from host.sources.recognition.archives import unpack
 from host.sources.recognition.recognise import recognise
@@ -62,7 +62,7 @@ def survive(path: Path) -> None:
     """Analyse and unpack what lies there; a fault is a fine answer, another exception is not."""
     before = {file: file.stat().st_size for file in path.parent.rglob("*")}
     try:
-        analysis.show([path], Screen(), as_json=True)
+        analyze.show([path], Screen(), as_json=True)
     except Fault as fault:
         assert fault.code.startswith(CODES), fault
         assert fault.message and fault.hint

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from host import staging
 from host.settings import Settings
 from host.sources.native import model as native
 from host.sources.source import Source
-from host.staging import Staged
+from host.steps import staging
+from host.steps.staging import Staged
 from shared import chips
 
 DATA = Path(__file__).parents[1] / "data"

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from host.decoding.contract import Output
-from host.models import Model
 from host.plan import Plan
 from host.results import card, decode
 from host.settings import Settings
-from host.staging import Staged
+from host.steps.models import Model
+from host.steps.staging import Staged
 from shared import chips, rknn_file
 from shared.contract import Result
 from shared.faults import Fault

@@ -8,13 +8,13 @@ from typing import Any
 from host.calibration import listing, memory, noise, select
 from host.calibration import staging as calibration
 from host.calibration.images import PAD, channels_first, image_size
-from host.models import IN, Model
 from host.results.decode import Image, Input
 from host.settings import Settings
 from host.sources.native.model import NativeSource
 from host.sources.onnx import metadata
 from host.sources.onnx.model import OnnxSource
 from host.sources.source import TensorSpec
+from host.steps.models import IN, Model
 from shared.chips import Toolkit
 from shared.faults import Fault
 

@@ -47,7 +47,7 @@ def run(settings: Settings, screen: Screen, as_json: bool) -> int:
 
 
 def _prepare(settings: Settings, chip: chips.Chip, screen: Screen) -> dict[str, Any]:
-    from host import models  # onnx: not for what ends before this
+    from host.steps import models
 
     dtype = chips.dtype(chip, settings.dtype or (DTYPE if DTYPE in chip.offered else chip.offered[0]))
     target = _target(settings, f"{chip.name}-{dtype.name}")

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from host.calibration.images import image_size
 from host.decoding.decoder import Detections, decode
 from host.graph.channels import Layout, channel_layouts
-from host.models import Model
 from host.quality import detections
 from host.quality.compare import compare, explain
 from host.quality.observed import observed_layouts
 from host.quality.reference import normalise, reference_outputs
 from host.sources.native.model import NativeSource
-from host.staging import Staged
+from host.steps.models import Model
+from host.steps.staging import Staged
 
 CLASSIFY = "classify"
 

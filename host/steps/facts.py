@@ -26,11 +26,8 @@ VERSION = "0.1.0"
 FILE = "facts.json"
 ARTIFACT = "artifact.rknn"
 LOG = "log.txt"
-SHAPING = (
-    *("sources", "graph", "decoding", "calibration", "quality", "models.py", "staging.py", "judgement.py"),
-    *("description.py", "results/card.py", "results/decode.py"),
-)
-"""The code in host/ that decides what is staged, how it is judged, and what the result says about itself."""
+SHAPELESS = {"commands", "engines", "console.py", "flags.py", "paths.py"}
+"""The code in host/ that no result depends on: what is printed, and where environments come from."""
 
 Facts = dict[str, Any]
 
@@ -53,9 +50,11 @@ def identify(settings: Settings, source: Source) -> Identity:
 def code_digest() -> str:
     """SHA-256 over the host code that decides a result."""
     total = hashlib.sha256(VERSION.encode())
-    for place in (paths.ROOT / "host" / name for name in SHAPING):
-        for path in sorted(place.rglob("*.py")) or [place]:
-            total.update(path.name.encode() + b"\0" + path.read_bytes())
+    host = paths.ROOT / "host"
+    for path in sorted(host.rglob("*.py")):
+        within = path.relative_to(host)
+        if within.parts[0] not in SHAPELESS:
+            total.update(within.as_posix().encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
 
 

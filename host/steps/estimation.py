@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from host import paths
 from host.calibration.staging import read_back
-from host.judgement import fed, held_out
 from host.quality import estimate
 from host.settings import Settings
-from host.staging import Staged
+from host.steps.judgement import fed, held_out
+from host.steps.staging import Staged
 from shared.chips import Toolkit
 
 

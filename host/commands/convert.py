@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from host import config, conversion, engines, plan, routes
+from host.commands.verdicts import show_checks, show_placement
 from host.console import Screen
 from host.conversion import Outcome
 from host.engines.protocol import Engine
 from host.plan import Plan
-from host.results import facts, record
+from host.results import record
 from host.settings import Settings
 from host.sources.recognition.recognise import recognise
 from host.sources.source import Source
-from host.verdicts import show_checks, show_placement
+from host.steps import facts
 from shared import chips
 from shared.faults import Fault
 

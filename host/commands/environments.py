@@ -7,8 +7,7 @@ from pathlib import Path
 from host import config, engines, jobs, paths
 from host.console import Screen
 from host.engines import recipe
-from host.engines.protocol import Engine
-from host.plan import Environment, environment_of
+from host.plan import environment_of
 from shared import chips
 from shared.faults import Fault
 
@@ -45,12 +44,6 @@ def build(
     engine.build(environment, screen.say, torch_source)
     screen.print(f"{environment.image} is ready ({engine.name}, {time.monotonic() - started:.0f} s)")
     return 0
-
-
-def require(engine: Engine, environment: Environment, screen: Screen) -> None:
-    """Build the environment if it is not there or holds older code."""
-    if not engine.ready(environment):
-        engine.build(environment, screen.say)
 
 
 def clean(everything: bool, screen: Screen) -> int:

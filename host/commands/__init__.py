@@ -1,0 +1,1 @@
+"""What each command does: settings in, words or JSON and an exit status out."""
