@@ -24,7 +24,7 @@ def chips(screen: Screen, as_json: bool) -> int:
 
 def _shares(chip: table.Chip) -> str:
     """The other chips of its family."""
-    return ", ".join(name for name in chip.family if name not in (chip.name, *chip.aliases)) or "-"
+    return ", ".join(name for name in chip.family if name != chip.name) or "-"
 
 
 def _entry(chip: table.Chip) -> dict[str, object]:

@@ -11,7 +11,7 @@ TOOLKIT2_CHIPS = (
     *("rk3588", "rk3576", "rk3566", "rk3568", "rk3562", "rv1103", "rv1106", "rv1103b", "rv1106b", "rv1126b"),
     "rk2118",
 )
-LEGACY_CHIPS = ("rk1808", "rk3399pro", "rv1109", "rv1126")
+LEGACY_CHIPS = ("rk1808", "rk1806", "rk3399pro", "rv1109", "rv1126")
 
 
 def test_every_chip_of_both_toolkits_is_there() -> None:
