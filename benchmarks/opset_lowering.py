@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from onnx.version_converter import convert_version  # noqa: E402
 
-from host.sources.onnx.opset import lower_opset, opset_of  # noqa: E402
+from host.sources.onnx.opset import fit_opset, opset_of  # noqa: E402
 from host.sources.onnx.shapes import fix_shapes  # noqa: E402
 from host.sources.onnx.trial import random_inputs, run  # noqa: E402
 from shared.faults import Fault  # noqa: E402
@@ -39,7 +39,7 @@ def rules(proto: onnx.ModelProto, to: int) -> onnx.ModelProto:
     """The model as rkforge lowers it."""
     made = onnx.ModelProto()
     made.CopyFrom(proto)
-    lower_opset(made, to, IR_VERSION)
+    fit_opset(made, to, to, IR_VERSION)
     return made
 
 

@@ -89,8 +89,14 @@ class Toolkit(NamedTuple):
     """Newest first; the first is the default."""
     variants: Dict[str, Variant]
     """The first is the default."""
+    min_opset: int
+    """The oldest that its models have: older ones it cannot read, or nothing could check them."""
     max_opset: int
     max_ir_version: int
+    input_types: Sequence[str]
+    """ONNX's names of the types that inputs can have."""
+    other_input_types: str
+    """What is known of all others."""
     simulator: bool
     """Whether it can run what it built on a PC."""
     checked_on: str

@@ -45,7 +45,7 @@ def test_file_that_is_no_model(
 @pytest.mark.parametrize(
     ("make", "code", "words"),
     [
-        (models.youngest, "model-opset", "opset 26, the toolkit reads up to 19"),
+        (models.youngest, "model-opset", "opset 26, the toolkit is given 7 to 19"),
         (
             lambda: models.operator("Sharpen", "my.ops"),
             "model-op",

@@ -260,7 +260,7 @@ def test_dry_run_needs_no_wheel(rkforge: Command, model: str) -> None:
     ("proto", "code", "words"),
     [
         (models.operator("Softplus", opset=12), "model-op", "Operator Softplus at 'y'"),
-        (models.youngest(), "model-opset", "up to 12"),
+        (models.youngest(), "model-opset", "is given 8 to 12"),
         (models.conv(shape=(1, 3, "h", "w"), opset=12), "model-shape", "--size WxH"),
     ],
     ids=["operator", "opset", "dynamic"],

@@ -12,7 +12,7 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 from onnx.shape_inference import infer_shapes
 
 from host.sources.onnx.model import load
-from host.sources.onnx.opset import lower_opset, opset_of
+from host.sources.onnx.opset import fit_opset, opset_of
 from host.sources.onnx.trial import random_inputs, run
 from shared import chips
 from shared.faults import Fault
@@ -114,7 +114,7 @@ EQUIVALENT = {
 def test_older_form_computes_the_same(name: str, to: int) -> None:
     newer, older = EQUIVALENT[name], ModelProto()
     older.CopyFrom(newer)
-    assert bool(lower_opset(older, to, 8)) is (opset_of(newer) > to)
+    assert bool(fit_opset(older, 8, to, 8)) is (opset_of(newer) > to)
     assert opset_of(older) == min(to, opset_of(newer))
     onnx.checker.check_model(older)
     assert "CastLike" not in {node.op_type for node in older.graph.node}  # the toolkits do not know it
@@ -146,10 +146,37 @@ REFUSED = {
 @pytest.mark.parametrize("words", REFUSED)
 def test_without_an_older_form_the_operator_is_named(words: str) -> None:
     with pytest.raises(Fault) as caught:
-        lower_opset(REFUSED[words], 12, 8)
+        fit_opset(REFUSED[words], 8, 12, 8)
     assert caught.value.code == "model-opset"
-    assert words in caught.value.message and "reads up to 12" in caught.value.message
-    assert "opset 12 or lower" in caught.value.hint
+    assert words in caught.value.message and "is given 8 to 12" in caught.value.message
+    assert "with opset 12" in caught.value.hint
+
+
+RAISED = {
+    "types only": one("Relu", opset=6),
+    "scales that are an input now": one("Upsample", opset=7, scales=[1.0, 1.0, 2.0, 2.0]),
+    "no mode of its own any more": one("BatchNormalization", "scale", "bias", "spread", "scale", opset=7),
+}
+
+
+@pytest.mark.parametrize("to", [8, 9])
+@pytest.mark.parametrize("name", RAISED)
+def test_newer_form_computes_the_same(name: str, to: int) -> None:
+    older, newer = RAISED[name], ModelProto()
+    newer.CopyFrom(older)
+    newer.metadata_props.add(key="names", value="{0: 'cat'}")
+    (note,) = fit_opset(newer, to, 12, 8)
+    assert note.startswith(f"opset raised from {opset_of(older)} to {to}")
+    assert opset_of(newer) == to and newer.metadata_props[0].key == "names"
+    inputs = random_inputs(older)
+    np.testing.assert_array_equal(run(newer, inputs)[0], run(older, inputs)[0])
+
+
+def test_what_is_too_old_to_be_run_is_refused() -> None:
+    ancient = one("Add", "last", opset=6, broadcast=1, axis=3)
+    with pytest.raises(Fault, match=r"uses opset 6, .* 8 to 12, .* cannot be raised: .* Add") as caught:
+        fit_opset(ancient, 8, 12, 8)
+    assert (caught.value.code, caught.value.hint) == ("model-opset", "Export the model again with opset 8.")
 
 
 @pytest.mark.parametrize("toolkit", chips.toolkits().values(), ids=lambda toolkit: str(toolkit.name))

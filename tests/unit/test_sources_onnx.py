@@ -213,8 +213,21 @@ def test_operators_that_the_toolkit_cannot_convert(tmp_path: Path) -> None:
     refused(saved(custom, tmp_path / "custom.onnx"), "model-op", "MyOp", "my.ops", "head")
     det = model([make_node("Det", ["x"], ["y"])])
     refused(saved(det, tmp_path / "det.onnx"), "model-op", "Det", "lowering")
-    bytes_ = model([make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)], kind=TensorProto.UINT8)
-    refused(saved(bytes_, tmp_path / "uint8.onnx"), "model-op", "'x' is uint8", "float32")
+
+
+@pytest.mark.parametrize("toolkit", chips.toolkits().values(), ids=lambda toolkit: str(toolkit.name))
+@pytest.mark.parametrize("kind", ["FLOAT", "FLOAT16", "INT32", "BOOL", "UINT8"])
+def test_inputs_have_types_that_the_toolkit_is_known_to_take(
+    tmp_path: Path, kind: str, toolkit: chips.Toolkit
+) -> None:
+    cast = make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)
+    path = saved(model([cast], opset=12, kind=TensorProto.DataType.Value(kind)), tmp_path / "m.onnx")
+    if kind.lower() in toolkit.input_types:
+        assert load(path, toolkit).inputs
+        return
+    with pytest.raises(Fault, match=f"'x' is {kind.lower()}: {toolkit.other_input_types}") as caught:
+        load(path, toolkit)
+    assert caught.value.code == "model-op" and "float32" in caught.value.hint
 
 
 def test_operator_on_constants_is_folded_not_refused(tmp_path: Path) -> None:

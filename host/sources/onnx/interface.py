@@ -2,12 +2,11 @@
 
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
+from shared.chips import Toolkit
 from shared.faults import Fault
 
 STATIC_HINT = "Export the model with a static shape."
 
-# rknn-toolkit2 2.5.0 builds and runs these; every other input type aborts its process or fails in build
-_INPUT_TYPES = ("FLOAT", "FLOAT16", "INT32", "INT64", "BOOL")
 _TYPE_NAMES = {number: name for name, number in TensorProto.DataType.items() if number}
 
 
@@ -43,7 +42,7 @@ def shape_text(shape: tuple[int | str, ...]) -> str:
     return "[" + ", ".join(map(str, shape)) + "]"
 
 
-def refuse_interface(proto: ModelProto) -> None:
+def refuse_interface(proto: ModelProto, toolkit: Toolkit) -> None:
     """Refuse a graph without inputs or outputs, or with some that the toolkit cannot take.
 
     Raises:
@@ -59,10 +58,10 @@ def refuse_interface(proto: ModelProto) -> None:
             if value.type.tensor_type.elem_type not in _TYPE_NAMES:
                 raise Fault("model-invalid", f"The {word} {value.name!r} has no element type.")
     for value in inputs:
-        kind = _TYPE_NAMES[value.type.tensor_type.elem_type]
-        if kind not in _INPUT_TYPES:
+        kind = _TYPE_NAMES[value.type.tensor_type.elem_type].lower()
+        if kind not in toolkit.input_types:
             raise Fault(
                 "model-op",
-                f"Input {value.name!r} is {kind.lower()}: the toolkit crashes on it.",
+                f"Input {value.name!r} is {kind}: {toolkit.other_input_types}.",
                 "Export the model with a float32 input and no cast after it; images are fed as bytes anyway.",
             )

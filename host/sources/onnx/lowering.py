@@ -19,8 +19,8 @@ from onnx.numpy_helper import from_array
 from host.sources.onnx.view import View, at, attribute
 
 
-class LoweringError(Exception):
-    """An operator has no form in the older operator set; the text names it."""
+class OpsetError(Exception):
+    """A model has no form in another operator set; the text tells why."""
 
 
 def lowered(proto: ModelProto, opset: int, to: int) -> ModelProto:
@@ -29,7 +29,7 @@ def lowered(proto: ModelProto, opset: int, to: int) -> ModelProto:
     What comes out is to be checked and run: neither schemas nor rules look at types.
 
     Raises:
-        LoweringError: there is an operator without an older form.
+        OpsetError: there is an operator without an older form; the text names it.
     """
     proto = _expanded(proto, opset, to)
     _rewrite(proto.graph, View(proto), opset, to)
@@ -55,7 +55,7 @@ def _expanded(proto: ModelProto, opset: int, to: int) -> ModelProto:
         for node in copy.graph.node:
             if node.op_type in young:
                 since = get_schema(node.op_type, opset).since_version
-                raise LoweringError(f"{node.op_type}{at(node)} is new in opset {since}")
+                raise OpsetError(f"{node.op_type}{at(node)} is new in opset {since}")
     return copy
 
 
@@ -89,7 +89,7 @@ def _older(node: NodeProto, look: View, opset: int, to: int) -> Iterator[NodePro
     extra = {entry.name for entry in node.attribute} - set(old.attributes)
     if extra or len(node.input) > old.max_input:
         what = ", ".join(sorted(extra)) or "its inputs"
-        raise LoweringError(f"{node.op_type}{at(node)} uses what opset {to} does not have ({what})")
+        raise OpsetError(f"{node.op_type}{at(node)} uses what opset {to} does not have ({what})")
     yield node
 
 
@@ -119,7 +119,7 @@ def _axes(node: NodeProto, look: View, _to: int) -> Iterator[NodeProto]:
     """Axes are an input, and were an attribute."""
     axes = look.parameter(node, 1, "axes")
     if axes is None and len(node.input) > 1 and node.input[1]:
-        raise LoweringError(f"{node.op_type}{at(node)} has axes that are not constant")
+        raise OpsetError(f"{node.op_type}{at(node)} has axes that are not constant")
     if (axes is None or not axes.size) and attribute(node, "noop_with_empty_axes"):
         yield make_node("Identity", node.input[:1], node.output)
         return
@@ -136,7 +136,7 @@ def _reshape(node: NodeProto, look: View, _to: int) -> Iterator[NodeProto]:
     shape = look.value(node.input[1])
     lengths = look.shape(node.output[0]) if shape is None else shape
     if attribute(node, "allowzero") and not (len(lengths) and all(lengths)):
-        raise LoweringError(f"{node.op_type}{at(node)} may make an empty tensor (allowzero)")
+        raise OpsetError(f"{node.op_type}{at(node)} may make an empty tensor (allowzero)")
     _drop(node, "allowzero")
     yield node
 
@@ -149,7 +149,7 @@ def _shape(node: NodeProto, look: View, _to: int) -> Iterator[NodeProto]:
         return
     lengths = look.shape(node.input[0])
     if not all(lengths):
-        raise LoweringError(f"{node.op_type}{at(node)} has an input of unknown shape")
+        raise OpsetError(f"{node.op_type}{at(node)} has an input of unknown shape")
     yield _constant(node.output[0], lengths[start:end], np.int64)
 
 
@@ -158,7 +158,7 @@ def _split(node: NodeProto, look: View, to: int) -> Iterator[NodeProto]:
     axis = attribute(node, "axis", 0)
     sizes = [look.shape(name)[axis : axis + 1 or None] for name in node.output]
     if not all(size and size[0] for size in sizes):
-        raise LoweringError(f"{node.op_type}{at(node)} has parts of unknown size")
+        raise OpsetError(f"{node.op_type}{at(node)} has parts of unknown size")
     lengths = [size[0] for size in sizes]
     del node.input[1:]
     _drop(node, "num_outputs")
@@ -190,7 +190,7 @@ def _softmax(node: NodeProto, look: View, _to: int) -> Iterator[NodeProto]:
         yield node
         return
     if not rank:
-        raise LoweringError(f"{node.op_type}{at(node)} has an input of unknown shape")
+        raise OpsetError(f"{node.op_type}{at(node)} has an input of unknown shape")
     order = [number for number in range(rank) if number != axis % rank] + [axis % rank]
     source, target = node.input[0], node.output[0]
     moved, done = f"{target}.moved", f"{target}.done"

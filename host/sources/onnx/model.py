@@ -16,7 +16,7 @@ from host.sources.onnx.external import external_files, read_external
 from host.sources.onnx.extract import cut_out
 from host.sources.onnx.interface import graph_inputs, refuse_interface, static_shape
 from host.sources.onnx.operators import refuse_custom_operators
-from host.sources.onnx.opset import lower_opset, opset_of
+from host.sources.onnx.opset import fit_opset, opset_of
 from host.sources.onnx.shapes import fix_shapes
 from host.sources.onnx.weights import refuse_broken_weights
 from host.sources.recognition.contents import not_onnx, refuse_other_formats, require_file
@@ -99,9 +99,12 @@ def check(
     _check(proto, path)
     if cut and any(cut):
         proto = cut_out(proto, cut.inputs, cut.outputs, cut.shapes)
-    refuse_interface(proto)
+    refuse_interface(proto, toolkit)
     refuse_broken_weights(proto)
-    notes = (*fix_shapes(proto, size), *lower_opset(proto, toolkit.max_opset, toolkit.max_ir_version))
+    notes = (
+        *fix_shapes(proto, size),
+        *fit_opset(proto, toolkit.min_opset, toolkit.max_opset, toolkit.max_ir_version),
+    )
     return OnnxSource(
         proto=proto,
         opset=opset_of(proto),

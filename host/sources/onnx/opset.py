@@ -1,4 +1,4 @@
-"""Brings a model down to the newest opset that a toolkit reads, and proves that it computes the same."""
+"""Brings a model into the opsets that a toolkit is given, and proves that it computes the same."""
 
 from typing import Any
 
@@ -6,8 +6,9 @@ import numpy as np
 import onnx.checker
 from numpy.typing import NDArray
 from onnx import ModelProto
+from onnx.version_converter import convert_version
 
-from host.sources.onnx.lowering import LoweringError, lowered
+from host.sources.onnx.lowering import OpsetError, lowered
 from host.sources.onnx.trial import TrialError, random_inputs, run
 from shared.faults import Fault
 
@@ -19,8 +20,8 @@ def opset_of(proto: ModelProto) -> int:
     return next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
-def lower_opset(proto: ModelProto, max_opset: int, max_ir_version: int) -> tuple[str, ...]:
-    """Rewrite a model whose opset is too new, in place; its inputs must be static.
+def fit_opset(proto: ModelProto, oldest: int, newest: int, max_ir_version: int) -> tuple[str, ...]:
+    """Rewrite a model whose opset is too old or too new, in place; its inputs must be static.
 
     The version of the file format (IR) is lowered without a word: what a newer one brought is not in use
     once the opset is an older one.
@@ -29,36 +30,49 @@ def lower_opset(proto: ModelProto, max_opset: int, max_ir_version: int) -> tuple
         What was changed, a phrase each.
 
     Raises:
-        Fault: model-opset when there is no equivalent (outputs within 1e-5 on random input) at `max_opset`.
+        Fault: model-opset when there is no equivalent (outputs within 1e-5 on random input) that is in range.
     """
     opset = opset_of(proto)
     proto.ir_version = min(proto.ir_version, max_ir_version)
-    if opset <= max_opset:
+    to = min(max(opset, oldest), newest)
+    if to == opset:
         return ()
+    done, rewrite = ("lowered", lowered) if to < opset else ("raised", _raised)
     try:
-        proto.CopyFrom(_proved(proto, opset, max_opset))
-    except (LoweringError, TrialError) as error:
+        proto.CopyFrom(_proved(proto, rewrite(proto, opset, to)))
+    except (OpsetError, TrialError) as error:
         raise Fault(
             "model-opset",
-            f"The model uses opset {opset}, the toolkit reads up to {max_opset}, "
-            f"and lowering it fails: {error}.",
-            f"Export the model again with opset {max_opset} or lower.",
+            f"The model uses opset {opset}, the toolkit is given {oldest} to {newest}, "
+            f"and it cannot be {done}: {error}.",
+            f"Export the model again with opset {to}.",
         ) from error
-    return (f"opset lowered from {opset} to {max_opset}, outputs equal within {_TOLERANCE:g}",)
+    return (f"opset {done} from {opset} to {to}, outputs equal within {_TOLERANCE:g}",)
 
 
-def _proved(proto: ModelProto, opset: int, max_opset: int) -> ModelProto:
-    """The model in the older opset; LoweringError or TrialError unless it is valid and computes the same."""
-    older = lowered(proto, opset, max_opset)
+def _raised(proto: ModelProto, _opset: int, to: int) -> ModelProto:
+    """The model in a newer opset, by ONNX's own converter, which has all adapters for this way."""
     try:
-        onnx.checker.check_model(older)
+        return convert_version(proto, to)
+    except Exception as error:  # the C++ converter raises whatever it comes upon
+        raise OpsetError(_line(error)) from error
+
+
+def _proved(proto: ModelProto, other: ModelProto) -> ModelProto:
+    """The other model; OpsetError or TrialError unless it is valid and computes the same."""
+    try:
+        onnx.checker.check_model(other)
     except onnx.checker.ValidationError as error:
-        raise LoweringError(" ".join(str(error).split("==>")[0].split())[:300].rstrip(".")) from error
+        raise OpsetError(_line(error)) from error
     inputs = random_inputs(proto)
-    before, after = run(proto, inputs), run(older, inputs)
+    before, after = run(proto, inputs), run(other, inputs)
     if not all(_equal(a, b) for a, b in zip(before, after, strict=True)):
-        raise LoweringError("its outputs change")
-    return older
+        raise OpsetError("its outputs change")
+    return other
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split("==>")[0].split())[:300].rstrip(".")
 
 
 def _equal(before: NDArray[Any], after: NDArray[Any]) -> bool:
