@@ -194,7 +194,7 @@ def build(
     _run(False, make)
 
 
-@task(help={"all": "environments and images too, not only jobs and stored results"})
+@task(help={"all": "the environments too: this cache's, and all of rkforge's images on the Docker engine"})
 def clean(context: Context, all: bool = False) -> None:
     """Remove what rkforge keeps: interrupted jobs and stored results; with --all the environments too."""
 

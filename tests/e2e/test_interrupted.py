@@ -15,6 +15,10 @@ from typing import Any
 
 import pytest
 
+from host.commands import environments
+from host.console import Screen
+from host.engines.docker import DockerEngine
+from host.engines.protocol import Limits
 from host.plan import Environment
 from tests import models
 from tests.conftest import ROOT, Command, Ended, command_line
@@ -159,15 +163,34 @@ def test_harness_killed(
 
 
 @pytest.mark.docker
+def test_cleaning_up_meanwhile_harms_no_container_and_no_image(
+    endless: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command_environment: dict[str, str],
+    session_cache: Path,
+) -> None:
+    """By somebody with another cache, who sees the same engine; of its images only the one in use."""
+    arguments = (*endless, "--engine", "docker", "--output", "out")
+    with started(arguments, tmp_path, command_environment):
+        (container,) = containers(session_cache)
+        monkeypatch.setenv("RKFORGE_CACHE_DIR", str(tmp_path / "other"))
+        monkeypatch.setattr(DockerEngine, "images", lambda _engine: [container.image])
+        assert environments.clean(True, Screen()) == 0
+        assert [each.id for each in containers(session_cache)] == [container.id]
+    (tag,) = container.image.tags
+    told = capsys.readouterr().err
+    assert "left alone" in told and tag in told
+
+
+@pytest.mark.docker
 @pytest.mark.usefixtures("converted")
 @pytest.mark.parametrize("engine", ["docker"], indirect=True)
 def test_interrupted_start_leaves_no_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the container's start and the engine's answer there is a moment for Ctrl-C, too."""
     import docker
     from docker.models.containers import Container
-
-    from host.engines.docker import DockerEngine
-    from host.engines.protocol import Limits
 
     start = Container.start
 
@@ -180,8 +203,30 @@ def test_interrupted_start_leaves_no_container(tmp_path: Path, monkeypatch: pyte
     run = DockerEngine().start(environment, tmp_path, ["job-0001"], Limits(1, 1 << 30))
     with pytest.raises(KeyboardInterrupt), run:
         pytest.fail("the start was interrupted")
-    label = f"rkforge.run={tmp_path.name}"
+    label = f"rkforge.run={tmp_path}"
     assert docker.from_env().containers.list(all=True, filters={"label": label}) == []
+
+
+@pytest.mark.docker
+def test_containers_of_another_cache_are_left_alone(tmp_path: Path) -> None:
+    import docker
+
+    from host.engines.docker import LABEL, DockerEngine
+
+    client, image = docker.from_env(), f"rkforge-test:{tmp_path.name}"
+    client.api.import_image_from_data(b"", *image.split(":"))
+    mine, theirs = tmp_path / "mine", tmp_path / "theirs"
+    made = {
+        folder: client.containers.create(image, "x", labels={LABEL: str(folder / "batch-1")})
+        for folder in (mine, theirs)
+    }
+    try:
+        assert DockerEngine().sweep(mine, {"batch-1"}) == []
+        assert DockerEngine().sweep(mine, set()) == [made.pop(mine).name]
+    finally:
+        for container in made.values():
+            container.remove()
+        client.images.remove(image)
 
 
 @contextmanager
