@@ -29,6 +29,8 @@ from host.settings import Settings
 from host.sources.onnx.interface import static_shape
 from host.sources.onnx.opset import opset_of
 from host.sources.recognition.recognise import recognise
+from host.sources.source import Source
+from host.steps.facts import Identity
 from shared import contract
 from shared.contract import Artifact, Job, Result
 from shared.faults import Fault
@@ -310,6 +312,27 @@ def test_what_shapes_the_result_has_a_result_of_its_own(settings: Settings, plac
     settings.model.rename(renamed)  # its name is in the result
     convert(changed_settings(settings, model=renamed), Paper(leave_documents))
     assert len(list(Path("cache/results").iterdir())) == len(wanted) + 2
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [
+        "host.steps.facts.code_digest",
+        "host.engines.recipe.locks_digest",
+        "host.engines.recipe.contract_digest",
+        "host.engines.recipe.code_digest",  # of an exporter's environment
+    ],
+)
+def test_what_other_code_made_is_made_again(
+    digest: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (each,) = plan.make(changed_settings(settings, chips=(NEW,)), Source("keras", {}), lambda able: able[0])
+    assert each.route.exporter
+    identity = Identity("00", None, None)
+    keys = {conversion._key(settings, each, Paper(), identity)}
+    monkeypatch.setattr(digest, lambda *_: "other")
+    keys.add(conversion._key(settings, each, Paper(), identity))
+    assert len(keys) == 2
 
 
 def test_record_is_repeated_by_bytes_where_there_is_no_canonical_digest(

@@ -31,9 +31,13 @@ POINTS, VISIBLE = [1, 1, 0], [0, 0, 1]
         ("masks", 1e-3, 1),
     ],
 )
-def test_same_is_what_lies_within_the_bounds(field: str, bound: float, part: object, sign: int) -> None:
+def test_same_is_what_lies_within_the_bounds(
+    field: str, bound: float, part: float | list[int], sign: int
+) -> None:
     for gap, same in ((0.5 * bound, True), (2 * bound, False)):
-        moved = replace(FOUND, **{field: getattr(FOUND, field) + np.float32(sign * gap) * np.float32(part)})
+        moved = replace(
+            FOUND, **{field: getattr(FOUND, field) + np.float32(sign * gap) * np.array(part, np.float32)}
+        )
         assert distance(FOUND, moved, SIZE).same == same
 
 

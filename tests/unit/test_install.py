@@ -4,13 +4,17 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from host import paths
 from host.engines import pytorch, recipe
 from host.plan import Environment
+from host.steps import facts
 from images import installer, wheel
 from images.toolkit2 import install as toolkit2
 from shared import chips
@@ -77,18 +81,49 @@ def test_everyone_can_have_pytorch() -> None:
 def test_digest_is_that_of_the_locks(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another lock, vendor's wheel or variant is another environment, and another image."""
     of = recipe.of(environment.toolkit)
-    locks, code = recipe.locks_digest(environment), recipe.code_digest(environment)
+    locks = recipe.locks_digest(environment)
     for variant, known in chips.kit(environment.toolkit).variants.items():
         if variant != environment.variant and environment.python in known.pythons:
             assert recipe.locks_digest(replace(environment, variant=variant)) != locks
     pinned = of.locks(environment.version, environment.python, environment.variant)
     pinned += [of.folder / wheel.LOCK] if wheel.needed(of.folder) else []
-    read = Path.read_bytes
     for lock in pinned:
-        with monkeypatch.context() as changed:
-            changed.setattr(Path, "read_bytes", lambda path, lock=lock: read(path) + b"#" * (path == lock))
-            assert recipe.locks_digest(environment) != locks, lock
-            assert recipe.code_digest(environment) != code, lock
+        for digest in (recipe.locks_digest, recipe.code_digest):
+            assert counts(lock, partial(digest, environment), monkeypatch), lock
+
+
+def counts(path: Path, digest: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether a digest changes with a file."""
+    before, read = digest(), Path.read_bytes
+    with monkeypatch.context() as changed:
+        changed.setattr(Path, "read_bytes", lambda each: read(each) + b"#" * (each == path))
+        return digest() != before
+
+
+@pytest.mark.parametrize("toolkit", chips.kits())
+def test_code_that_runs_in_an_environment_counts(toolkit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = next(each for each in ENVIRONMENTS if each.toolkit == toolkit)
+    for name in ("shared/toolkits.json", "shared/harness.py", f"{toolkit}/__main__.py"):
+        for digest in (recipe.contract_digest, recipe.code_digest):
+            assert counts(paths.ROOT / name, partial(digest, environment), monkeypatch), name
+
+
+@pytest.mark.parametrize(
+    ("name", "decides"),
+    [
+        ("running.py", True),
+        ("steps/judgement.py", True),
+        ("sources/onnx/lowering.py", True),
+        ("graph/passes/outputs_4d.py", True),
+        ("commands/convert.py", False),
+        ("engines/docker.py", False),
+        ("console.py", False),
+    ],
+)
+def test_host_code_that_decides_a_result_counts(
+    name: str, decides: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert counts(paths.ROOT / "host" / name, facts.code_digest, monkeypatch) == decides
 
 
 @pytest.mark.parametrize("toolkit", chips.kits())

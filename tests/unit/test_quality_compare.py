@@ -154,6 +154,53 @@ def test_labels_are_compared_by_agreement() -> None:
     assert check(background, most > 0, layout).verdict == "dead"
 
 
+SCORES, FEATURES = (Layout(1, (Group(0, 1, unit),)) for unit in (True, False))
+
+
+def ramp(low: float, high: float, count: int = 200) -> Array:
+    """[1 image, 1, 1, count] values from `low` to `high`."""
+    return np.linspace(low, high, count, dtype=np.float32).reshape(1, 1, 1, -1)
+
+
+@pytest.mark.parametrize(
+    ("top", "death"), [(0.24, ""), (0.26, "constant")], ids=["below the usual threshold", "above it"]
+)
+def test_scores_that_vanish_are_death_if_a_program_would_have_seen_them(top: float, death: str) -> None:
+    reference = ramp(0, top)
+    assert check(np.zeros_like(reference), reference, SCORES).outputs[0].groups[0].dead == death
+
+
+@pytest.mark.parametrize(("low", "death"), [(0.985, ""), (0.9835, "constant")])
+def test_output_that_moves_by_less_than_four_steps_says_nothing(low: float, death: str) -> None:
+    reference = ramp(low, 1)
+    assert check(np.ones_like(reference), reference, FEATURES).outputs[0].groups[0].dead == death
+
+
+@pytest.mark.parametrize(("moves", "death"), [(0.24, ""), (0.26, "constant")])
+def test_channels_frozen_apart_are_dead_if_one_should_have_moved(moves: float, death: str) -> None:
+    reference = np.concatenate([ramp(0, moves), ramp(1, 1)], axis=2)
+    frozen = np.concatenate([ramp(0, 0), ramp(1, 1)], axis=2)
+    layout = Layout(1, (Group(0, 2, False),))
+    assert check(frozen, reference, layout).outputs[0].groups[0].dead == death
+
+
+@pytest.mark.parametrize(
+    ("step", "levels", "death"), [(0.2498, 256, ""), (0.2502, 256, "coarse"), (0.2502, 257, "")]
+)
+def test_steps_are_coarse_from_the_usual_threshold_on(step: float, levels: int, death: str) -> None:
+    """255 steps lie between the 256 values of 8 bits; an output with more values was left in float."""
+    simulated = ramp(0, 255 * step, levels)
+    found = check(simulated, ramp(0, 1, levels), SCORES).outputs[0]
+    assert found.groups[0].dead == death
+    assert found.step == (pytest.approx(step) if levels == 256 else 0)
+
+
+@pytest.mark.parametrize(("wrong", "death"), [(5, ""), (6, "constant")])
+def test_frozen_labels_are_dead_if_most_are_wrong(wrong: int, death: str) -> None:
+    reference = (np.arange(10) < wrong).astype(np.int64).reshape(1, 1, 1, 10)
+    assert check(np.zeros_like(reference), reference, FEATURES).outputs[0].groups[0].dead == death
+
+
 def test_equal_outputs_have_no_error() -> None:
     reference = head(1, 1)
     output = check(reference, reference, HEAD, None).outputs[0]

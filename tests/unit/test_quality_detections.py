@@ -65,6 +65,17 @@ def test_a_box_of_another_class_is_not_the_same() -> None:
     assert (result.found, result.extra, result.mean_iou) == (0, 1, None)
 
 
+def test_score_that_went_to_another_class_is_an_error() -> None:
+    result = compare([detections(A)], [detections((*A[:4], 1, 0.9))], nms=True)
+    assert result.score_error == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize(("height", "found"), [(5.0, 1), (4.9, 0)])
+def test_boxes_are_the_same_from_half_an_overlap_on(height: float, found: int) -> None:
+    lower = (0.0, 0.0, 10.0, height, 0, 0.9)
+    assert compare([detections(A)], [detections(lower)], nms=True).found == found
+
+
 def test_one_box_does_not_serve_twice() -> None:
     apart = (4.0, 0.0, 14.0, 10.0, 0, 0.8)
     between = (2.0, 0.0, 12.0, 10.0, 0, 0.9)
