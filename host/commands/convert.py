@@ -64,10 +64,10 @@ def repeat(path: Path, flags: Mapping[str, Any], screen: Screen, as_json: bool) 
     started = time.monotonic()
     recorded = record.read(path)
     asked = dict(recorded["request"])
-    changes = [f"{key}={value}" for key, value in asked.pop("set", {}).items()]
+    changes = [f"{key}={value}" for key, value in asked.pop("set").items()]
     own = {name: flags.get(name) for name in ("engine", "output", "timeout", "jobs") if flags.get(name)}
     for name in ("model", "dataset", "labels"):
-        if name in asked:
+        if asked.get(name):
             named = asked[name] if isinstance(asked[name], list) else [asked[name]]
             asked[name] = os.pathsep.join(str(path.parent / each) for each in named)
     with tempfile.TemporaryDirectory() as scratch:
@@ -85,7 +85,7 @@ def repeat(path: Path, flags: Mapping[str, Any], screen: Screen, as_json: bool) 
     name, key = (
         ("canonical digest", "canonical_digest") if now["canonical_digest"] else (BYTES_ONLY, "sha256")
     )
-    same = same_bytes or before[key] == now[key]
+    same = same_bytes or before.get(key) == now[key]
     if as_json:
         document = _document(outcomes, engine, time.monotonic() - started)
         screen.json({**document, "reproduced": same, "identical_bytes": same_bytes})
@@ -93,7 +93,7 @@ def repeat(path: Path, flags: Mapping[str, Any], screen: Screen, as_json: bool) 
         differences = record.differences(recorded["environment"], outcome.facts["environment"])
         raise Fault(
             "not-reproduced",
-            f"{name} {now[key]}, recorded {before[key]}\n  "
+            f"{name} {now[key]}, recorded {before.get(key)}\n  "
             + "\n  ".join(differences or ["the environments are the same"]),
         )
     if not as_json:
@@ -118,8 +118,8 @@ def _compare_inputs(recorded: Mapping[str, Any], identity: facts.Identity) -> No
         name
         for name, before, now in (
             ("model", recorded["model"]["sha256"], identity.model),
-            ("dataset", recorded.get("calibration", {}).get("sha256"), identity.dataset),
-            ("labels", recorded.get("labels", {}).get("sha256"), identity.labels),
+            ("dataset", recorded["calibration"].get("sha256"), identity.dataset),
+            ("labels", recorded["labels"].get("sha256"), identity.labels),
         )
         if before != now
     ]

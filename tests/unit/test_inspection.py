@@ -11,17 +11,15 @@ from host.commands import inspection
 from host.console import Screen
 from host.results import record
 from shared.faults import Fault
+from tests.unit.test_record import RECORD
 
 DATA = b"a format of its own"
 
 
 def recorded(data: bytes) -> dict[str, Any]:
     return {
-        "request": {"chip": "rv1126", "dtype": "int8"},
-        "model": {
-            "inputs": [{"name": "x", "shape": [1, 3, 32, 32], "dtype": "float32"}],
-            "outputs": [{"name": "y", "shape": [1, 8], "dtype": "float32"}],
-        },
+        **RECORD,
+        "request": {**RECORD["request"], "chip": "rv1126"},
         "toolkit": {"name": "legacy", "version": "1.7.5"},
         "artifact": {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)},
     }

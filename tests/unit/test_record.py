@@ -1,22 +1,32 @@
 """rknn_source.yaml says how a file was made, can be moved with it, and is told from other YAML."""
 
+from collections.abc import Iterator
+from copy import deepcopy
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from host.commands import convert, inspection
+from host.console import Screen
 from host.results import record
 from shared.faults import Fault
+from tests import models
 
-RECORD = {
+DATA = b"a format that rkforge does not read"
+TENSOR = {"name": "x", "shape": [1, 3, 32, 32], "dtype": "float32"}
+RECORD: dict[str, Any] = {
     "rkforge": "0.1.0",
     "request": {
-        "model": "../größe.onnx",
-        "chip": "rk3588",
-        "mean": "0,0,0",
+        **{"model": "../größe.onnx", "chip": "rk3588", "dtype": "int8", "mean": "0,0,0"},
         "set": {"optimization_level": 2},
     },
-    "model": {"sha256": "ab" * 32, "inputs": [{"name": "x", "shape": [1, 3, 32, 32]}]},
-    "artifact": {"sha256": "cd" * 32, "canonical_digest": None},
+    "model": {"sha256": "ab" * 32, "inputs": [TENSOR], "outputs": [TENSOR]},
+    **{name: {"sha256": None} for name in ("calibration", "labels")},
+    "toolkit": {"name": "toolkit2", "version": "2.5.0"},
+    "artifact": {"sha256": sha256(DATA).hexdigest(), "size": len(DATA), "canonical_digest": None},
+    "environment": {"python": "3.11.9"},
 }
 
 
@@ -40,7 +50,8 @@ def test_record_survives_the_file(tmp_path: Path) -> None:
         "model: m.onnx",
         "a: [",
         record.dump(RECORD).replace(f"rknn_source: {record.FORMAT}", "rknn_source: 99"),
-        record.dump({key: value for key, value in RECORD.items() if key != "artifact"}),
+        "a: 2026-99-99",
+        "[" * 2000,
         "!!python/object/apply:os.system ['true']",
     ],
 )
@@ -49,6 +60,56 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
         record.read(written(tmp_path / "r.yaml", text))
     assert caught.value.code == "record-invalid"
     assert "\n" not in caught.value.message
+
+
+def places(content: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every way into a record."""
+    if way:
+        yield way
+    if isinstance(content, (dict, list)):
+        for key in content if isinstance(content, dict) else range(len(content)):
+            yield from places(content[key], (*way, key))
+
+
+@pytest.mark.parametrize("way", list(places(RECORD)), ids=lambda way: ".".join(map(str, way)))
+def test_edited_record_is_refused_or_works(tmp_path: Path, way: tuple[Any, ...]) -> None:
+    """Whatever stands in one place, or nothing: those who read records meet no surprise."""
+    models.save(models.conv(), tmp_path / "größe.onnx")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (folder / "m.rknn").write_bytes(DATA)
+    values: list[Any] = [None, "", "x", 7, [], [None], {}, {"x": []}, ...]
+    for value in values:
+        content = deepcopy(RECORD)
+        inner: Any = content
+        for key in way[:-1]:
+            inner = inner[key]
+        if value is ...:
+            del inner[way[-1]]
+        else:
+            inner[way[-1]] = value
+        path = written(folder / record.NAME, record.dump(content))
+        with pytest.raises(Fault):  # none is of this model
+            convert.repeat(path, {"engine": "local"}, Screen(), as_json=False)
+        try:
+            inspection.show(folder / "m.rknn", Screen(), as_json=False)
+        except Fault as fault:
+            assert fault.code == "rknn-invalid"
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "place"),
+    [
+        ("model", "sha256", "model.sha256"),
+        ("artifact", "size", "artifact.size"),
+        ("request", "chip", "request.chip"),
+    ],
+)
+def test_what_is_wrong_in_a_record_is_named(tmp_path: Path, section: str, key: str, place: str) -> None:
+    content = {**RECORD, section: {name: each for name, each in RECORD[section].items() if name != key}}
+    with pytest.raises(Fault, match=place) as caught:
+        record.read(written(tmp_path / "r.yaml", record.dump(content)))
+    assert caught.value.code == "record-invalid"
 
 
 def test_binary_and_missing_files_are_refused(tmp_path: Path) -> None:
