@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from shared.faults import Fault
 
 if TYPE_CHECKING:
     from host.sources.onnx.model import OnnxSource
+    from host.steps.models import Model
 
 FILE = "prepared.onnx"
 DTYPE = "int8"
@@ -33,7 +34,8 @@ def run(settings: Settings, screen: Screen, as_json: bool) -> int:
         raise Fault(
             "output-invalid", "one .onnx file cannot hold several chips", "Name a folder with --output."
         )
-    made = [_prepare(settings, chips.chip(name), screen) for name in settings.chips]
+    with tempfile.TemporaryDirectory() as scratch:
+        made = _prepare(settings, Path(scratch), screen)
     if as_json:
         screen.json({"status": "ok", "prepared": made})
         return 0
@@ -46,38 +48,52 @@ def run(settings: Settings, screen: Screen, as_json: bool) -> int:
     return 0
 
 
-def _prepare(settings: Settings, chip: chips.Chip, screen: Screen) -> dict[str, Any]:
+def _prepare(settings: Settings, scratch: Path, screen: Screen) -> list[dict[str, Any]]:
+    """What was prepared for each chip; chips share what they can."""
     from host.steps import models
 
-    dtype = chips.dtype(chip, settings.dtype or (DTYPE if DTYPE in chip.offered else chip.offered[0]))
-    target = _target(settings, f"{chip.name}-{dtype.name}")
-    delivery.prepare(target.parent)
-    with tempfile.TemporaryDirectory() as scratch:
-        source = _read(settings, chip, Path(scratch))
-        wanted = plan.preparation(chip, dtype, settings.head)
-        model = models.make(source, wanted, chip.toolkit, Path(scratch) / "model")
+    named = [chips.chip(name) for name in settings.chips]
+    toolkits = {chip.toolkit.name: chip.toolkit for chip in named}
+    sources = _read(settings, toolkits.values(), scratch)
+    for line in dict.fromkeys(line for source in sources.values() for line in source.notes):
+        screen.say(line)
+    prepared: dict[tuple[str, plan.Preparation], Model] = {}
+    made = []
+    for chip in named:
+        dtype = chips.dtype(chip, settings.dtype or (DTYPE if DTYPE in chip.offered else chip.offered[0]))
+        target = _target(settings, f"{chip.name}-{dtype.name}")
+        delivery.prepare(target.parent)
+        kind = chip.toolkit.name, plan.preparation(chip, dtype, settings.head)
+        source = sources[chip.toolkit.name]
+        if kind not in prepared:
+            folder = scratch / f"model-{len(prepared)}"
+            prepared[kind] = models.make(source, kind[1], chip.toolkit, folder)
+        model = prepared[kind]
         facts = {"chip": chip.name, "dtype": dtype.name, **model.to_json(), "notes": list(source.notes)}
-        listed = Path(scratch) / "changes"
+        listed = scratch / "changes"
         listed.write_text(_text({**facts, "decode": model.decode.to_json()}), encoding="utf-8")
         delivery.deliver({target.with_suffix(".json"): listed, target: model.file})
-    for line in source.notes:
-        screen.say(line)
-    for line in model.warnings:
-        screen.warn(f"{chip.name}: {line}")
-    return {"path": str(target), **facts}
+        for line in model.warnings:
+            screen.warn(f"{chip.name}: {line}")
+        made.append({"path": str(target), **facts})
+    return made
 
 
-def _read(settings: Settings, chip: chips.Chip, scratch: Path) -> "OnnxSource":
-    """The model as a graph, where that needs no engine."""
+def _read(settings: Settings, toolkits: Iterable[chips.Toolkit], scratch: Path) -> dict[str, "OnnxSource"]:
+    """The model as a graph, for each toolkit, where that needs no engine."""
     from host import loading
     from host.sources.recognition import archives
 
     source = recognise(settings.models)
-    route = routes.find(source.format, chip.toolkit, darknet=settings.darknet)[0]
-    if route.by not in (routes.ONNX, routes.BRIDGE):
-        title = chips.formats()[source.format].title
-        raise Fault("model-format", f"{title} has no graph to prepare", "Make it ONNX with `invoke export`.")
-    return loading.graph(settings, archives.unpack(source, scratch / "unpacked"), chip.toolkit)
+    for toolkit in toolkits:
+        route = routes.find(source.format, toolkit, darknet=settings.darknet)[0]
+        if route.by not in (routes.ONNX, routes.BRIDGE):
+            title = chips.formats()[source.format].title
+            raise Fault(
+                "model-format", f"{title} has no graph to prepare", "Make it ONNX with `invoke export`."
+            )
+    source = archives.unpack(source, scratch / "unpacked")
+    return {toolkit.name: loading.graph(settings, source, toolkit) for toolkit in toolkits}
 
 
 def _target(settings: Settings, name: str) -> Path:

@@ -14,10 +14,12 @@ from host.graph.recipe import Change, Prepared
 from host.graph.rows import too_long
 from host.graph.spelling import spell_out
 from host.plan import Preparation
+from host.sources.fingerprint import fingerprint
 from host.sources.native import model as native
 from host.sources.native.model import NativeSource
 from host.sources.onnx.model import OnnxSource
 from host.sources.onnx.operators import refuse_operators
+from host.sources.source import Source
 from shared import contract
 from shared.chips import Toolkit, formats
 from shared.faults import Fault
@@ -120,14 +122,12 @@ def _untouched(source: NativeSource, wanted: Preparation, folder: Path) -> Model
             f"--head {wanted.head}: the toolkit's own loader reads {title}, and rkforge cannot cut its graph",
             "Turn the model into ONNX with `invoke export`, and convert that.",
         )
-    total, places = hashlib.sha256(), {}
+    placed = {}
     for role, path in source.source.files.items():
-        name = NAMES.get(role) or f"model{SUFFIXES[source.source.format]}"
-        shutil.copyfile(path, folder / name)  # no link: what runs in the job must not reach the user's file
-        with path.open("rb") as stream:
-            total.update(hashlib.file_digest(stream, "sha256").digest())
-        places[role] = f"{IN}/{name}"
-    return Model(native.contract(source, places), None, folder, total.hexdigest(), ())
+        placed[role] = folder / (NAMES.get(role) or f"model{SUFFIXES[source.source.format]}")
+        shutil.copyfile(path, placed[role])  # no link: what runs in the job must not reach the user's file
+    named = native.contract(source, {role: f"{IN}/{path.name}" for role, path in placed.items()})
+    return Model(named, None, folder, fingerprint(Source(source.source.format, placed)), ())
 
 
 def _mixed(prepared: Prepared) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from host.commands import prepare
 from host.console import Screen
 from host.settings import Settings
 from host.sources.onnx.interface import static_shape
+from host.steps import models as prepared_models
 from shared.faults import Fault
 from tests import models
 
@@ -39,6 +40,27 @@ def test_every_chip_gets_its_graph_and_its_changes(model: Path, capsys: pytest.C
         assert listed["decode"]["outputs"][0]["shape"] == list(static_shape(proto.graph.output[0]))
     by_first, by_second = ({change["by"] for change in made["changes"]} for made in (first, second))
     assert by_first - by_second == {"outputs-4d"}
+
+
+def test_chips_share_what_is_read_and_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = models.save(models.conv(shape=("batch", 3, 32, 32)), Path("m.onnx"))
+    counted: list[object] = []
+
+    def counting(*arguments: Any) -> Any:
+        counted.append(arguments)
+        return make(*arguments)
+
+    make = prepared_models.make
+    monkeypatch.setattr(prepared_models, "make", counting)
+    wanted = ("rk3588", "rk3576", "rk3566", "rv1106", "rv1126")
+    assert prepare.run(Settings(chips=wanted, models=(model,)), Screen(), as_json=True) == 0
+    shown = capsys.readouterr()
+    assert [each["chip"] for each in json.loads(shown.out)["prepared"]] == [*wanted]
+    assert shown.err.count("batch fixed to 1") == 1
+    assert len(counted) == 3
 
 
 def test_changes_are_listed_for_people(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
