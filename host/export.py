@@ -28,7 +28,6 @@ KEYS = {"opset", "inputs", "outputs", "labels", "notes", "difference"}
 """Of what the exporter says."""
 PICKLED = ("pytorch",)
 """Formats that are pickles: loading one runs what it names."""
-GRACE_S = 120
 
 
 @dataclass(frozen=True)
@@ -97,11 +96,12 @@ def to_onnx(
                 running,
                 [directory],
                 lambda _directory, event: screen.stage("export", event),
-                settings.timeout_s + GRACE_S,
+                settings.timeout_s + jobs.GRACE_S,
             )
-        result = jobs.result(directory, ended)
-        if isinstance(result, Fault):
-            raise _kept(result, directory, environment.tag)
+        try:
+            result = jobs.result(directory, ended)
+        except Fault as fault:
+            raise _kept(fault, directory, environment.tag) from None
         facts = _facts(directory / "out")
         made = folder / f"{source.main.stem}.onnx"
         shutil.move(directory / "out" / ARTIFACT, made)

@@ -2,8 +2,8 @@
 
 import os
 import shutil
-import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +17,8 @@ from shared.contract import Event, Job, Result
 from shared.faults import Fault
 
 POLL_S = 0.1
+GRACE_S = 120
+"""For what a run does besides its jobs, which watch their own time."""
 FULL_BYTES = 1 << 16
 """With less than this left, a missing result needs no other explanation."""
 
@@ -25,13 +27,14 @@ FULL_BYTES = 1 << 16
 def batch() -> Iterator[Path]:
     """A folder for the job directories of one run; removed at the end, come what may.
 
-    A lock beside it tells `invoke clean` that the run is alive.
+    A lock beside it, there before it is, tells `invoke clean` that the run is alive.
     """
     folder().mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix="batch-", dir=folder()))
+    made = folder() / f"batch-{uuid.uuid4().hex}"
     lock = filelock.FileLock(made.with_suffix(".lock"))
     try:
         with lock:
+            made.mkdir(mode=0o700)
             yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
@@ -45,8 +48,13 @@ def folder() -> Path:
 
 def alive() -> set[str]:
     """The names of the folders whose runs still work."""
+    return held(folder())
+
+
+def held(where: Path) -> set[str]:
+    """The names, without suffix, of the locks in a folder that somebody holds."""
     names = set()
-    for lock in folder().glob("*.lock"):
+    for lock in where.glob("*.lock"):
         try:
             with filelock.FileLock(lock, timeout=0):
                 pass
@@ -79,15 +87,25 @@ def follow(
         time.sleep(POLL_S)
 
 
-def result(directory: Path, ended: Fault | None) -> Result | Fault:
-    """A job's good result, or why it has none; `ended` is what ended the run as a whole."""
+def result(directory: Path, ended: Fault | None) -> Result:
+    """A job's good result.
+
+    Args:
+        directory: the job's.
+        ended: what ended the run as a whole, if anything did.
+
+    Raises:
+        Fault: why there is none.
+    """
     try:
         found = contract.read_result(str(directory / "result.json"))
     except (OSError, ValueError):
         if shutil.disk_usage(directory).free < FULL_BYTES:
-            return Fault("disk-full", f"no space left for {directory}")
-        return ended or Fault("internal", f"the job in {directory.name} left no result")
-    return Fault.from_json(found.fault) if found.fault else found
+            raise Fault("disk-full", f"no space left for {directory}") from None
+        raise ended or Fault("internal", f"the job in {directory.name} left no result") from None
+    if found.fault:
+        raise Fault.from_json(found.fault)
+    return found
 
 
 def _report(directory: Path, start: int, on_event: Callable[[Path, Event], None]) -> int:

@@ -27,7 +27,8 @@ from shared.chips import Toolkit
 from shared.contract import CONTRACT, Event, Job
 from shared.faults import Fault
 
-GRACE_S = 120
+INPUTS = "inputs"
+"""The folder of a run that has what its jobs share besides the models."""
 
 
 class Ended(NamedTuple):
@@ -64,7 +65,7 @@ def run(
     directories = {folder / f"job-{number:04d}": each for number, each in enumerate(plans, 1)}
     for each in plans:
         screen.stage(each.name, Event(time.time(), "prepare", "", 0, 0))
-    inputs = folder / "inputs"
+    inputs = folder / INPUTS
     inputs.mkdir()
     environment = plans[0].environment
     toolkit = chips.toolkit(environment.toolkit)
@@ -78,41 +79,22 @@ def run(
     for directory, each in directories.items():
         placed[directory] = job(settings, each, staged, made[each.preparation])
         jobs.place(directory, placed[directory], inputs, made[each.preparation].folder)
-
-    at_once = min(settings.jobs, len(plans))
-    deadline_s = settings.timeout_s * math.ceil(len(plans) / at_once) + GRACE_S
-    limits = Limits(at_once, settings.memory_bytes)
-    with ThreadPoolExecutor(1) as pool, screen.working():
-        references = {
-            wanted: pool.submit(judgement.reference, staged, model, inputs) for wanted, model in made.items()
-        }
-        with engine.start(environment, folder, [path.name for path in directories], limits) as running:
-            ended = jobs.follow(
-                running,
-                list(directories),
-                lambda directory, event: screen.stage(directories[directory].name, event),
-                deadline_s,
-            )
-        provenance = engine.provenance(environment)
-        expected = {wanted: reference.result() for wanted, reference in references.items()}
+    ended, provenance, expected = _follow(settings, engine, directories, staged, made, folder, screen)
     estimate = functools.cache(
         lambda wanted: _estimate(settings, staged, made[wanted], inputs, toolkit, screen)
     )
     for directory, each in directories.items():
-        result = jobs.result(directory, ended)
-        if isinstance(result, Fault):
-            yield Ended(each, directory, result)
-            continue
-        wanted, model = each.preparation, made[each.preparation]
-        known = expected[wanted] or judgement.answered(model, directory / "out", result.reference)
-        estimated, cause = estimate(wanted) if each.estimate and model.prepared else ([], "")
-        answers = judgement.left(directory / "out", result.simulated) or estimated
+        wanted, model, out = each.preparation, made[each.preparation], directory / "out"
         try:
+            result = jobs.result(directory, ended)
+            known = expected[wanted] or judgement.answered(model, out, result.reference)
+            estimated, cause = estimate(wanted) if each.estimate and model.prepared else ([], "")
+            answers = judgement.left(out, result.simulated) or estimated
             checks = judgement.check(known, answers, wanted.activation_bits, bool(estimated))
         except Fault as fault:
             yield Ended(each, directory, fault)
             continue
-        description.write(settings, each, staged, model, result, directory / "out")
+        description.write(settings, each, staged, model, result, out)
         result = result._replace(
             warnings=[*result.warnings, *filter(None, [cause])], documents=[*result.documents, decode.NAME]
         )
@@ -122,6 +104,51 @@ def run(
             directory,
             facts.make(identity, each, placed[directory], source.format, told, result, provenance, checks),
         )
+
+
+class _Followed(NamedTuple):
+    """How the jobs' run ended as a whole, where it ran, and what each kind of plan is compared with."""
+
+    ended: Fault | None
+    provenance: dict[str, Any]
+    expected: dict[Preparation, judgement.Reference | None]
+
+
+def _follow(
+    settings: Settings,
+    engine: Engine,
+    directories: dict[Path, Plan],
+    staged: Staged,
+    made: dict[Preparation, Model],
+    folder: Path,
+    screen: Screen,
+) -> _Followed:
+    """Run the jobs in their directories, and meanwhile the float models on the host."""
+    environment = next(iter(directories.values())).environment
+    at_once = min(settings.jobs, len(directories))
+    deadline_s = settings.timeout_s * math.ceil(len(directories) / at_once) + jobs.GRACE_S
+    limits = Limits(at_once, settings.memory_bytes)
+    pool = ThreadPoolExecutor(1)
+    try:
+        references = {
+            wanted: pool.submit(judgement.reference, staged, model, folder / INPUTS)
+            for wanted, model in made.items()
+        }
+        with (
+            screen.working(),
+            engine.start(environment, folder, [path.name for path in directories], limits) as running,
+        ):
+            ended = jobs.follow(
+                running,
+                list(directories),
+                lambda directory, event: screen.stage(directories[directory].name, event),
+                deadline_s,
+            )
+        provenance = engine.provenance(environment)
+        expected = {wanted: reference.result() for wanted, reference in references.items()}
+    finally:
+        pool.shutdown(cancel_futures=True)  # who stops the run does not wait for what has not begun
+    return _Followed(ended, provenance, expected)
 
 
 def _prepare(

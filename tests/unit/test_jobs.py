@@ -98,7 +98,9 @@ def test_failure_of_the_run_as_a_whole_is_told(directory: Path) -> None:
     run.over.set()
     ended = jobs.follow(run, [directory], lambda *_: None, deadline_s=60)
     assert ended is run.fault
-    assert jobs.result(directory, ended) is ended
+    with pytest.raises(Fault) as caught:
+        jobs.result(directory, ended)
+    assert caught.value is ended
 
 
 def test_good_result_counts_even_if_the_run_ended_badly(directory: Path) -> None:
@@ -110,18 +112,18 @@ def test_fault_of_a_job_is_a_fault_again(directory: Path) -> None:
     fault = Fault("toolkit-crashed", "SIGABRT", log="log.txt", log_tail=["last words"])
     failed: Result = RESULT._replace(artifact=None, fault=fault.to_json())
     contract.write_result(str(directory / "result.json"), failed)
-    found = jobs.result(directory, None)
-    assert isinstance(found, Fault)
-    assert found.to_json() == fault.to_json()
+    with pytest.raises(Fault) as caught:
+        jobs.result(directory, None)
+    assert caught.value.to_json() == fault.to_json()
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "{}"])
 def test_no_usable_result_is_a_bug_unless_the_run_says_why(directory: Path, text: str | None) -> None:
     if text is not None:
         (directory / "result.json").write_text(text)
-    found = jobs.result(directory, None)
-    assert isinstance(found, Fault)
-    assert found.code == "internal"
+    with pytest.raises(Fault) as caught:
+        jobs.result(directory, None)
+    assert caught.value.code == "internal"
 
 
 def test_running_batch_is_told_from_an_abandoned_one(folder: Path) -> None:
