@@ -2,11 +2,12 @@
 
 import shutil
 import time
+from collections.abc import Set
 from pathlib import Path
 
 from host import config, engines, jobs, paths
 from host.console import Screen
-from host.engines import recipe
+from host.engines import local, recipe
 from host.plan import environment_of
 from shared import chips
 from shared.faults import Fault
@@ -47,13 +48,21 @@ def build(
 
 
 def clean(everything: bool, screen: Screen) -> int:
-    """Remove interrupted jobs and stored results; with `everything` environments and images too."""
-    alive = jobs.alive()
-    folders = ["results", "doctor", *(["environments", "builds"] if everything else [])]
-    doomed = [path for path in jobs.folder().glob("*") if path.stem not in alive]
-    freed = sum(_remove(path) for path in [*doomed, *(paths.cache() / folder for folder in folders)])
+    """Remove interrupted jobs and stored results; with `everything` the environments and images, too.
+
+    What a conversion uses is left alone, and said to be.
+    """
+    alive, locks = jobs.alive(), paths.cache() / "locks"
+    doomed = [paths.cache() / "results", paths.cache() / "doctor"]
+    doomed += _unused(jobs.folder(), alive) + _unused(locks, jobs.held(locks))
     for name in sorted(alive):
         screen.say(f"left alone, a conversion runs in it: {jobs.folder() / name}")
+    if everything:
+        busy = local.used(jobs.folder() / name for name in alive) | jobs.held(local.folder())
+        doomed += [paths.cache() / "builds", *_unused(local.folder(), busy)]
+        for name in sorted(busy):
+            screen.say(f"left alone, a conversion uses it: {local.folder() / name}")
+    freed = sum(map(_remove, doomed))
     try:
         engine, _ = engines.choose("docker")
     except Fault:
@@ -61,13 +70,21 @@ def clean(everything: bool, screen: Screen) -> int:
     from host.engines.docker import DockerEngine
 
     if isinstance(engine, DockerEngine):
-        for name in engine.sweep(alive):
+        for name in engine.sweep(jobs.folder(), alive):
             screen.print(f"removed container {name}")
         for image in engine.images() if everything else []:
-            engine.remove(image)
-            screen.print(f"removed image {', '.join(image.tags) or image.id}")
+            name = ", ".join(image.tags) or str(image.id)
+            if engine.remove(image):
+                screen.print(f"removed image {name}")
+            else:
+                screen.say(f"left alone, a container or another image uses it: {name}")
     screen.print(f"freed {freed / 1e6:.0f} MB in {paths.cache()}")
     return 0
+
+
+def _unused(folder: Path, busy: Set[str]) -> list[Path]:
+    """What lies in a folder, apart from the names in use and what begins with them."""
+    return [path for path in folder.glob("*") if not path.name.startswith(tuple(busy))]
 
 
 def _remove(path: Path) -> int:

@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from shared.faults import Fault
 
 JOBS = "/jobs"
 LABEL = "rkforge.run"
+"""Label: the folder of a container's run. Those of another cache are somebody else's."""
 HARNESS_BYTES = 1 << 30
 """Memory of the container beyond its jobs': the harness, the imported toolkit, and /tmp."""
 REASONS = {
@@ -120,7 +122,7 @@ class DockerEngine:
             "working_dir": JOBS,
             "user": _user(),
             "hostname": "rkforge",
-            "labels": {LABEL: batch.name},
+            "labels": {LABEL: str(batch)},
             "network_mode": "none",
             "read_only": True,
             "tmpfs": {"/tmp": "mode=1777,exec"},
@@ -138,16 +140,19 @@ class DockerEngine:
                 yield _Containerized(self._run(environment, options))
         finally:
             with suppress(Fault):  # the engine is gone: `invoke clean` sweeps what is left
-                self._remove(f"{LABEL}={batch.name}")  # by label: an interrupted start names no container
+                self._remove(f"{LABEL}={batch}")  # by label: an interrupted start names no container
 
-    def sweep(self, alive: Set[str]) -> list[str]:
-        """Remove the containers of interrupted runs, all but those of the batches `alive`; their names."""
-        return self._remove(LABEL, alive)
+    def sweep(self, folder: Path, alive: Set[str]) -> list[str]:
+        """Remove the containers of interrupted runs in `folder`, all but those of the batches `alive`.
+
+        Those of other users and caches are theirs. Returns the names of what was removed.
+        """
+        return self._remove(LABEL, lambda batch: batch.parent == folder and batch.name not in alive)
 
     @_reached()
-    def _remove(self, label: str, alive: Set[str] = frozenset()) -> list[str]:
+    def _remove(self, label: str, doomed: Callable[[Path], bool] = lambda _batch: True) -> list[str]:
         found = self._client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
-        left = [container for container in found if container.labels[LABEL] not in alive]
+        left = [container for container in found if doomed(Path(container.labels[LABEL]))]
         for container in left:
             with suppress(APIError):  # somebody else removes it
                 container.remove(force=True, v=True)
@@ -159,9 +164,15 @@ class DockerEngine:
         return list(self._client.images.list(filters={"label": "rkforge.toolkit"}))
 
     @_reached()
-    def remove(self, image: Image) -> None:
-        """Remove an image by all its names."""
-        self._client.images.remove(str(image.id), force=True)
+    def remove(self, image: Image) -> bool:
+        """Remove an image by all its names; False when a container or another image needs it."""
+        try:
+            self._client.images.remove(str(image.id), force=True)
+        except APIError as error:
+            if error.status_code != HTTPStatus.CONFLICT:
+                raise
+            return False
+        return True
 
     @_reached()
     def version(self) -> str:

@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,15 @@ import filelock
 import uv
 
 from host import paths
-from host.engines import pytorch, recipe
+from host.engines import process, pytorch, recipe
 from host.engines.protocol import Limits, Running, Say
 from host.plan import Environment
 from shared import chips
 from shared.faults import Fault
 
-PATIENCE_S = 5
 COMPILERS = ("gcc", "cc")
+USED = "environment.txt"
+"""In a run's folder, the name of the virtual environment that it uses."""
 
 
 class LocalEngine:
@@ -84,20 +85,10 @@ class LocalEngine:
         """Run the jobs as a process group of their own, which never outlives this context."""
         command = [str(interpreter(environment)), "-m", environment.toolkit]
         command += ["--jobs", str(limits.jobs), *(str(batch / name) for name in names)]
+        (batch / USED).write_text(_venv(environment).name, encoding="utf-8")
         words = batch / "harness.txt"
-        with words.open("wb") as stream:
-            process = subprocess.Popen(
-                command,
-                cwd=paths.ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            yield _Process(process, words)
-        finally:
-            _end(process)
+        with process.started(command, words) as harness:
+            yield _Process(harness, words)
 
 
 class _Process:
@@ -155,6 +146,11 @@ def folder() -> Path:
     return paths.cache() / "environments"
 
 
+def used(batches: Iterable[Path]) -> set[str]:
+    """The names of the virtual environments that the runs in these folders use."""
+    return {note.read_text(encoding="utf-8") for batch in batches for note in batch.glob(USED)}
+
+
 def interpreter(environment: Environment) -> Path:
     """The Python of a built environment."""
     return _venv(environment) / "bin" / "python"
@@ -163,14 +159,3 @@ def interpreter(environment: Environment) -> Path:
 def _venv(environment: Environment) -> Path:
     digest = recipe.locks_digest(environment)[:12]
     return folder() / re.sub(r"[^\w.-]", "-", f"{environment.toolkit}-{environment.tag}-{digest}")
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """Stop the whole group: kindly, then for certain."""
-    if process.poll() is None:
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE_S)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

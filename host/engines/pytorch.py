@@ -1,9 +1,11 @@
 """Where an environment's PyTorch comes from, for the toolkits that leave a choice."""
 
+import http.client
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from pathlib import Path
 
@@ -54,7 +56,10 @@ def _fetch_wheel(python: str) -> bool:
         return True
     for folder in _find_links():
         for wheel in folder.glob(pattern):
-            shutil.copy2(wheel, sources.WHEELS / wheel.name)
+            with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=sources.WHEELS) as scratch:
+                unfinished = Path(scratch) / wheel.name
+                shutil.copyfile(wheel, unfinished)
+                unfinished.replace(sources.WHEELS / wheel.name)
             return True
     return False
 
@@ -73,5 +78,5 @@ def _reachable(url: str) -> bool:
     try:
         with urllib.request.urlopen(f"{url}/torch/", timeout=INDEX_WAIT_S):
             return True
-    except OSError:
+    except (OSError, http.client.HTTPException):  # a captive portal may speak no HTTP
         return False

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from host import paths
+from host.engines import process
 from host.engines.protocol import Say
 from host.plan import Environment
 from images import wheel
@@ -88,24 +89,13 @@ def build(command: Sequence[str], log: Path, say: Say, environ: Mapping[str, str
     Every 15 s one line tells that it goes on and where it is.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w", encoding="utf-8") as stream:
-        process = subprocess.Popen(
-            command,
-            cwd=paths.ROOT,
-            env=environ,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        started = time.monotonic()
-        try:
-            while True:
-                try:
-                    return process.wait(REPORT_S) == 0
-                except subprocess.TimeoutExpired:
-                    say(f"  still at it after {time.monotonic() - started:.0f} s: {_last_line(log)}")
-        finally:
-            process.terminate()
+    begun = time.monotonic()
+    with process.started(command, log, environ) as running:
+        while True:
+            try:
+                return running.wait(REPORT_S) == 0
+            except subprocess.TimeoutExpired:
+                say(f"  still at it after {time.monotonic() - begun:.0f} s: {_last_line(log)}")
 
 
 def tail(log: Path, lines: int = 15) -> list[str]:

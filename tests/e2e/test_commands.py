@@ -1,12 +1,15 @@
 """The commands around `convert`: each answers a person and, with --json, a program."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import filelock
 import pytest
 
+from host.engines import local
 from shared import chips
-from tests.conftest import ROOT, Command, command
+from tests.conftest import ROOT, Command, command, command_line
 from tests.e2e.conftest import ARTIFACT, Conversion, cause, contents
 
 
@@ -95,9 +98,12 @@ def test_doctor_tries_a_toolkit(rkforge: Command, session_cache: Path) -> None:
     assert f"rk3588-int8, {len(made)} bytes" in seen["converted"]
 
 
-def test_doctor_of_an_unknown_toolkit(rkforge: Command) -> None:
-    ended = rkforge("doctor", "--toolkit", "toolkit3")
-    assert "did you mean toolkit2?" in cause(ended, 2, "bad-option")
+@pytest.mark.parametrize(
+    ("flag", "typed", "meant"), [("toolkit", "toolkit3", "toolkit2"), ("engine", "dcoker", "docker")]
+)
+def test_doctor_of_an_unknown_name(rkforge: Command, flag: str, typed: str, meant: str) -> None:
+    ended = rkforge("doctor", f"--{flag}", typed)
+    assert f"did you mean {meant}?" in cause(ended, 2, "bad-option")
 
 
 @pytest.mark.toolkit
@@ -135,7 +141,10 @@ def test_without_docker_the_local_engine_is_chosen(rkforge: Command, tiny: Path)
 
 def test_clean_removes_results_and_interrupted_jobs(rkforge: Command, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    for name in ("jobs/batch-1/job-0001/log.txt", "results/key/artifact.rknn", "environments/kept"):
+    for name in (
+        *("jobs/batch-1/job-0001/log.txt", "results/key/artifact.rknn"),
+        *("locks/0.lock", "environments/kept"),
+    ):
         (cache / name).parent.mkdir(parents=True, exist_ok=True)
         (cache / name).write_text("x")
     ended = rkforge("clean", RKFORGE_CACHE_DIR=str(cache), DOCKER_HOST="unix:///nowhere.sock")
@@ -143,20 +152,43 @@ def test_clean_removes_results_and_interrupted_jobs(rkforge: Command, tmp_path: 
     assert set(contents(cache)) == {"environments/kept"}
 
 
-def test_clean_leaves_a_running_conversion_alone(rkforge: Command, tmp_path: Path) -> None:
-    jobs = tmp_path / "cache" / "jobs"
-    (jobs / "batch-1").mkdir(parents=True)
-    (jobs / "batch-1" / "log.txt").write_text("x")
-    with filelock.FileLock(jobs / "batch-1.lock"):
-        ended = rkforge(
-            "clean", RKFORGE_CACHE_DIR=str(tmp_path / "cache"), DOCKER_HOST="unix:///nowhere.sock"
-        )
+def test_clean_leaves_what_a_conversion_uses_alone(rkforge: Command, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    kept = ["jobs/batch-1/log.txt", f"jobs/batch-1/{local.USED}", "environments/used/bin/python"]
+    kept += ["environments/used.log", "environments/being-installed/bin/python"]
+    for name in (*kept, "environments/idle/bin/python", "environments/idle.lock", "results/key/facts.json"):
+        (cache / name).parent.mkdir(parents=True, exist_ok=True)
+        (cache / name).write_text("used")
+    locks = [cache / "jobs" / "batch-1.lock", cache / "environments" / "being-installed.lock"]
+    with filelock.FileLock(locks[0]), filelock.FileLock(locks[1]):
+        ended = rkforge("clean", "--all", RKFORGE_CACHE_DIR=str(cache), DOCKER_HOST="unix:///nowhere.sock")
     assert ended.status == 0, ended.stderr
-    assert "a conversion runs in it" in ended.stderr
-    assert (jobs / "batch-1" / "log.txt").exists()
+    assert {name for name in contents(cache) if not name.endswith(".lock")} == set(kept)
+    told = ended.stderr.replace("\n", "")
+    assert f"a conversion runs in it: {cache}/jobs/batch-1" in told
+    for name in ("used", "being-installed"):
+        assert f"a conversion uses it: {cache}/environments/{name}" in told
 
 
-@pytest.mark.parametrize("flag", ["--toolkit-version", "--python", "--variant"])
+@pytest.mark.parametrize("arguments", [["chips"], ["inspect", str(ROOT / "tests/data/rk3588-int8.rknn")]])
+def test_reader_that_goes_away_is_no_error(
+    arguments: list[str], tmp_path: Path, command_environment: dict[str, str]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        command_line(*arguments),
+        cwd=tmp_path,
+        env=command_environment,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("flag", ["--toolkit-version", "--python", "--variant", "--engine"])
 def test_build_refuses_what_the_table_has_not(rkforge: Command, flag: str) -> None:
     ended = rkforge("build", flag, "9.9")
     assert ended.status == 2
