@@ -38,7 +38,7 @@ def convert(job: Job, directory: str, enter: Enter, save: Save) -> None:
     if before:
         before(job)
     enter("build")
-    if job.config["do"] != "nothing":
+    if not job.config["do"].startswith("nothing"):
         (Path(directory) / job.artifact).write_text(job.chip)
     enter("check")
     save(after="the simulator")
@@ -65,6 +65,7 @@ def _hoard(_job: Job) -> None:
 
 def _need_rule(job: Job) -> None:
     if "bad" not in job.config.get("rules", []):
+        print("W careful")
         print("try rules=bad")
         raise ValueError("a rule failed")
 
@@ -72,6 +73,17 @@ def _need_rule(job: Job) -> None:
 def _never_content(_job: Job) -> None:
     print("try rules=bad")
     raise ValueError("a rule failed")
+
+
+def _hang_suggesting(_job: Job) -> None:
+    print("try rules=bad")
+    time.sleep(60)
+
+
+def _need_rule_slowly(job: Job) -> None:
+    """Twice within the job's time, but not both times together."""
+    time.sleep(0.6 * job.timeout_s)
+    _need_rule(job)
 
 
 def _count(_job: Job) -> None:
@@ -94,14 +106,17 @@ BEFORE: Dict[str, Callable[[Job], Any]] = {
     "exit": lambda _: sys.exit(0),
     "exit at once": lambda _: os._exit(0),
     "hang": lambda _: time.sleep(60),
+    "hang suggesting": _hang_suggesting,
     "hoard": _hoard,
     "refuse": _refuse,
     "blame": _blame,
     "need rule": _need_rule,
+    "need rule slowly": _need_rule_slowly,
     "never content": _never_content,
     "count": _count,
     "lie": lambda _: print("useless"),
     "warn": lambda _: print("W careful"),
+    "nothing with words": lambda _: print("disk full"),
     "classified": lambda _: [print("disk full"), os.abort()],
 }
 

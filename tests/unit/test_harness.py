@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the harness runs on Linux only")
 
 BEHAVIOURS = (*clockwork.BEFORE, "go well", "abort late", "nothing")
+SLOW = ("hang", "hang suggesting", "need rule slowly")
 
 
 def command(*arguments: str) -> list[str]:
@@ -35,7 +36,7 @@ def place(folder: Path, behaviour: str) -> Path:
     directory.mkdir()
     job = JOB._replace(
         config={"do": behaviour},
-        timeout_s=1.0 if behaviour == "hang" else 60.0,
+        timeout_s=1.0 if behaviour in SLOW else 60.0,
         memory_bytes=clockwork.HOARD_BYTES // 2,
     )
     contract.write_job(str(directory / "job.json"), job)
@@ -99,11 +100,14 @@ def test_good_job(directories: Mapping[str, Path]) -> None:
         ("exit", "toolkit-refused", "exit(0)"),
         ("exit at once", "toolkit-crashed", "exit status 0"),
         ("hang", "timeout", "not finished after 1 s"),
+        ("hang suggesting", "timeout", "not finished after 1 s"),
+        ("need rule slowly", "timeout", "not finished after 1 s"),
         ("hoard", "out-of-memory", "used more than 150 MB"),
         ("refuse", "toolkit-refused", "the real cause"),
         ("blame", "bad-option", "it is the user's"),
         ("never content", "toolkit-refused", "a rule failed"),
         ("nothing", "artifact-invalid", "no file"),
+        ("nothing with words", "disk-full", "the disk is full"),
         ("lie", "toolkit-op", "useless"),
         ("classified", "disk-full", "the disk is full"),
         ("abort with words", "disk-full", "the disk is full"),
@@ -150,10 +154,15 @@ def test_failed_attempt_is_repeated_with_what_the_toolkit_asks_for(directories: 
     assert good.retries == [{"reason": "rule bad failed", "config": {"rules": ["bad"]}}]
     stages = [(event.stage, event.text) for event in events(directories["need rule"])]
     assert stages.index(("load", "again: rule bad failed")) < stages.index(("build", ""))
+    assert good.warnings == [], "those of the failed attempt"
 
 
 def test_same_change_is_not_tried_twice(directories: Mapping[str, Path]) -> None:
     assert len(result(directories["never content"]).retries) == 1
+
+
+def test_what_would_end_the_same_way_is_not_tried_again(directories: Mapping[str, Path]) -> None:
+    assert result(directories["hang suggesting"]).retries == []
 
 
 def test_file_of_a_broken_simulator_is_kept_with_a_warning(directories: Mapping[str, Path]) -> None:
