@@ -50,6 +50,8 @@ ENVIRONMENT_HELP = {
 }
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
+UNREAD = 141
+"""Exit status when nobody reads on, as in `invoke chips | head -1`: 128 + SIGPIPE, as of other programs."""
 
 
 @task(iterable=["set_", *LISTS], help=CONVERT_HELP, auto_shortflags=False)
@@ -231,6 +233,9 @@ def _run(as_json: bool, work: Callable[[Screen], int]) -> None:
         raise Exit(code=work(screen))
     except Fault as fault:
         ended = fault
+    except (BrokenPipeError, SystemExit):  # rich makes the one the other
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Exit(code=UNREAD) from None
     except OSError as error:
         ended = Fault.from_os_error(error, "file-access")
     except (KeyboardInterrupt, ImportError):  # native modules that are just loading make it an ImportError

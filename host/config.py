@@ -15,10 +15,18 @@ import yaml
 from host.settings import SETTINGS, Settings, files, path
 from shared import chips
 from shared.faults import Fault
+from shared.text import one_line
 
 FILE = "rkforge.yaml"
 ENVIRONMENT_PREFIX = "RKFORGE_"
-OWN_FLAG = {"target_platform": "--chip", "mean_values": "--mean", "std_values": "--std"}
+OWN_FLAG = {
+    "target_platform": "--chip",
+    "mean_values": "--mean",
+    "std_values": "--std",
+    "quantized_algorithm": "--algorithm",
+}
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+"""Type of an option's default -> what is expected instead of a value of another type."""
 
 
 def resolve(
@@ -115,7 +123,7 @@ def _layers(
             given.setdefault(setting.name, (environ[variable], variable))
     other_model = "model" in given
     known = [setting.name for setting in SETTINGS]
-    for key, value in _read_file(folder / FILE, problems).items():
+    for key, value in _read_file(folder / FILE).items():
         if key not in (*known, "set"):
             problems.append(Fault("bad-option", f"{FILE}: {chips.unknown('key', str(key), known)}"))
             continue
@@ -139,8 +147,12 @@ def _text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, dict) else str(value)
 
 
-def _read_file(file: Path, problems: list[Fault]) -> dict[str, Any]:
-    """The file's settings as they are written, so that 3.10 stays 3.10; only `set` has YAML's types."""
+def _read_file(file: Path) -> dict[str, Any]:
+    """The file's settings as they are written, so that 3.10 stays 3.10; only `set` has YAML's types.
+
+    Raises:
+        Fault: bad-option for a file that cannot be read, alone: what else is wrong depends on its content.
+    """
     try:
         text = file.read_text(encoding="utf-8")
         content = yaml.load(text, yaml.BaseLoader) or {}  # builds nothing but text, lists and mappings
@@ -149,11 +161,9 @@ def _read_file(file: Path, problems: list[Fault]) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeError, yaml.YAMLError) as error:
-        problems.append(Fault("bad-option", f"cannot read {file}: {' '.join(str(error).split())}"))
-        return {}
+        raise Fault("bad-option", f"cannot read {file}: {one_line(error)}", "Correct the file.") from None
     if not isinstance(content, dict):
-        problems.append(Fault("bad-option", f"{file} must be a mapping of settings to values"))
-        return {}
+        raise Fault("bad-option", f"{file} must be a mapping of settings to values", "Correct the file.")
     return {key: value for key, value in content.items() if value not in ("", None)}
 
 
@@ -176,6 +186,11 @@ def _changes(texts: list[str], from_file: tuple[str, str] | None, problems: list
         except yaml.YAMLError:
             problems.append(Fault("bad-option", f"--set {text!r}: the value is not readable as YAML"))
     return named
+
+
+def spelled(named: Mapping[str, Any]) -> list[str]:
+    """Toolkit options as texts of --set, which are read as the same values."""
+    return [f"{key}={yaml.safe_dump(value)}" for key, value in named.items()]
 
 
 def _check_chip(chip: chips.Chip, values: Mapping[str, Any]) -> list[Fault]:
@@ -239,9 +254,24 @@ def _check_config(toolkit: chips.Toolkit, version: str, named: Mapping[str, Any]
             problems.append(Fault("bad-option", f"--set {key}: use {OWN_FLAG[key]}"))
         elif key not in keys:
             problems.append(Fault("bad-option", f"--set {key}: " + chips.unknown(option, key, sorted(keys))))
-        elif value not in toolkit.choices.get(key, [value]):
+        elif not _fits(value, keys[key]):
+            problems.append(Fault("bad-option", f"--set {key}={value}: expected {KINDS[type(keys[key])]}"))
+        elif not _chosen(value, key, toolkit):
             allowed = ", ".join(map(str, toolkit.choices[key]))
             problems.append(Fault("bad-option", f"--set {key}={value}: choose from {allowed}"))
-        elif isinstance(keys[key], bool) and not isinstance(value, bool):
-            problems.append(Fault("bad-option", f"--set {key}={value}: expected true or false"))
     return problems
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a value has the type of the option's default; one without a default takes any."""
+    if default is None or type(value) is type(default):
+        return True
+    return type(default) is float and type(value) is int
+
+
+def _chosen(value: Any, key: str, toolkit: chips.Toolkit) -> bool:
+    """Whether an option's value, or that of every input where it has several, is one of the table's."""
+    colours = toolkit.colours
+    several = key == colours.option and colours.between and isinstance(value, str)
+    parts = value.split(colours.between) if several else [value]
+    return all(part in toolkit.choices.get(key, parts) for part in parts)

@@ -9,6 +9,6 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def cache() -> Path:
-    """rkforge's own folder for environments, results and jobs, by its one true name; RKFORGE_CACHE_DIR moves it."""
+    """rkforge's own folder for environments, results and jobs, links resolved; RKFORGE_CACHE_DIR moves it."""
     chosen = os.environ.get("RKFORGE_CACHE_DIR") or platformdirs.user_cache_dir("rkforge")
     return Path(chosen).resolve()

@@ -18,7 +18,7 @@ class Kind(NamedTuple):
 
 FAULTS: Dict[str, Kind] = {
     # bad input or configuration
-    "bad-option": Kind(2, 422, "Run `invoke convert --help` for the options."),
+    "bad-option": Kind(2, 422, "Run the same command with --help for its options."),
     "model-missing": Kind(2, 422, "Check the path that --model (or rkforge.yaml) names."),
     "model-invalid": Kind(2, 422, "Export the model again and check that the copy is complete."),
     "model-format": Kind(2, 422, "Export the model to ONNX."),

@@ -68,8 +68,10 @@ def _in_folder(folder: Path) -> list[Path]:
     images = [path for path in seen if path.suffix.lower() in _SUPPORTED]
     if not images:
         kinds = ", ".join(sorted({path.suffix.lower() or "no extension" for path in seen}))
-        found = f"only {len(seen)} other files ({kinds})" if seen else "nothing"
-        raise Fault("dataset-empty", f"{folder} holds no image ({' '.join(IMAGES)}), {found}.")
+        others = (
+            f": only {len(seen)} other file{'s' * (len(seen) > 1)} ({kinds})" if seen else ": it is empty"
+        )
+        raise Fault("dataset-empty", f"{folder} holds no image ({' '.join(IMAGES)}){others}")
     return [folder / path for path in sorted(images, key=lambda path: path.as_posix())]
 
 

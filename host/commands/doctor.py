@@ -140,6 +140,8 @@ def _environments(engine_name: str) -> list[Finding]:
     try:
         engine, why = engines.choose(engine_name)
     except Fault as fault:
+        if fault.code != "engine-missing":
+            raise
         return [Finding("would use", False, fault.message)]
     findings = []
     for toolkit in chips.toolkits().values():

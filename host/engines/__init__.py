@@ -4,6 +4,8 @@ import platform
 
 from host.engines.protocol import Engine, Say
 from host.plan import Environment
+from host.settings import ENGINES
+from shared import chips
 from shared.faults import Fault
 
 
@@ -11,8 +13,10 @@ def choose(name: str) -> tuple[Engine, str]:
     """The engine for `auto`, `docker` or `local`, and a line that says why this one.
 
     Raises:
-        Fault: engine-missing when the one asked for, or any, cannot be had.
+        Fault: bad-option for another name; engine-missing when the one asked for, or any, cannot be had.
     """
+    if name not in ENGINES:
+        raise Fault("bad-option", f"--engine: {chips.unknown('engine', name, list(ENGINES))}")
     reason = "asked for"
     if name in ("auto", "docker"):
         from host.engines.docker import DockerEngine

@@ -106,6 +106,12 @@ def test_file_is_read_as_it_is_written(folder: Path) -> None:
     assert settings.jobs == 10
 
 
+@pytest.mark.parametrize("text", ["model: [", "- model", "model: \0"])
+def test_file_that_cannot_be_read_is_the_only_mistake(folder: Path, text: str) -> None:
+    told = mistake(folder, file=text, model=None, chip=None).message
+    assert "rkforge.yaml" in told and "mistakes" not in told
+
+
 def test_files_paths_are_relative_to_the_file(folder: Path) -> None:
     settings = read(folder, file="model: b.onnx\ndataset: images\n", model=None)
     assert settings.model == folder / "b.onnx"
