@@ -147,6 +147,8 @@ def _as_layout(
 
 def _grid(name: str, array: Array, input_size: Size) -> _Grid | None:
     """An output over the cells of one stride; the channels lie first or last."""
+    if array.ndim < 3:
+        return None
     for stride in _STRIDES:
         width, height = (-(-length // stride) for length in input_size)
         if array.ndim == 4 and array.shape[2:] == (height, width):

@@ -10,6 +10,7 @@ from onnx.helper import make_node, make_tensor_value_info
 from onnx.numpy_helper import from_array, to_array
 
 from host.sources.onnx.opset import opset_of
+from host.sources.onnx.reach import drop_unused
 from host.sources.onnx.view import attribute
 
 
@@ -107,34 +108,6 @@ class Builder:
             name = f"{wished}_{number}"
         self._taken.add(name)
         return name
-
-
-def drop_unused(proto: ModelProto) -> None:
-    """Remove what no output needs, in place."""
-    graph = proto.graph
-    wanted = {value.name for value in graph.output}
-    kept = []
-    for node in reversed(graph.node):
-        if wanted.intersection(node.output):
-            kept.append(node)
-            wanted.update(_reads(node))
-    weights = [tensor for tensor in graph.initializer if tensor.name in wanted]
-    shapes = [value for value in graph.value_info if value.name in wanted]
-    for field, content in (
-        (graph.node, kept[::-1]),
-        (graph.initializer, weights),
-        (graph.value_info, shapes),
-    ):
-        if len(content) < len(field):
-            copies = [type(each).FromString(each.SerializeToString()) for each in content]
-            del field[:]
-            field.extend(copies)
-
-
-def _reads(node: NodeProto) -> set[str]:
-    """What a node reads, and what the graphs inside it read from around them."""
-    inner = [entry.g for entry in node.attribute if entry.HasField("g")]
-    return {*node.input, *(name for graph in inner for each in graph.node for name in _reads(each))}
 
 
 def _plain(conv: NodeProto) -> bool:

@@ -182,12 +182,14 @@ def _fit(values: NDArray[Any], expected: NDArray[Any]) -> dict[str, Any]:
 
 
 def _step(values: NDArray[Any], bits: int | None) -> float:
-    """The least distance that two values of a quantised output can have; 0 for an output left in float.
+    """The least distance that two values of a quantised output can have; 0 where it is in float, or labels.
 
     The quantised range covers at least what was seen, so this never overestimates.
     """
+    if bits is None or values.dtype.kind not in "f":
+        return 0.0
     finite = values[np.isfinite(values)]
-    if bits is None or not finite.size or len(np.unique(finite)) > 2**bits:
+    if not finite.size or len(np.unique(finite)) > 2**bits:
         return 0.0
     return float(np.ptp(finite) / (2**bits - 1))
 
@@ -222,9 +224,14 @@ _SYMPTOMS: dict[Death, str] = {
 }
 
 
+def _channels(group: GroupCheck) -> str:
+    last = group.stop - 1
+    return f"channels {group.start} to {last}" if last > group.start else f"all values of channel {last}"
+
+
 def _explain(output: OutputCheck, images: int, where: str) -> str:
     lost = "; ".join(
-        f"channels {group.start} to {group.stop - 1} {_SYMPTOMS[group.dead]} {where} "
+        f"{_channels(group)} {_SYMPTOMS[group.dead]} {where} "
         f"({group.reference_minimum:.3g} to {group.reference_maximum:.3g} in the model)"
         for group in output.dead_groups
     )

@@ -19,6 +19,7 @@ from host.sources.native import model as native
 from host.sources.native.model import NativeSource
 from host.sources.onnx.model import OnnxSource
 from host.sources.onnx.operators import refuse_operators
+from host.sources.onnx.reach import refuse_outputs
 from host.sources.source import Source
 from shared import contract
 from shared.chips import Toolkit, formats
@@ -102,6 +103,7 @@ def make(source: OnnxSource | NativeSource, wanted: Preparation, toolkit: Toolki
         return _untouched(source, wanted, folder)
     prepared = prepare(source.proto, wanted.head, wanted.activation_bits, wanted.quirks)
     refuse_operators(prepared.proto, toolkit, wanted.quantize)
+    refuse_outputs(prepared.proto)
     spell_out(prepared.proto)
     data = prepared.proto.SerializeToString(deterministic=True)
     (folder / FILE).write_bytes(data)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from onnx import ModelProto
+from onnx.helper import make_node
 
 from host.decoding.decoder import decode
 from host.graph.head import Head, recognise, try_out
 from host.graph.proof import distance
-from tests import heads
+from tests import heads, models
 
 DETECTORS = {
     **{
@@ -123,6 +124,12 @@ def test_a_head_that_computes_something_else_is_not_recognised(scale: float) -> 
 
 def test_a_backbone_with_outputs_of_a_heads_shapes_is_no_head() -> None:
     assert recognise(try_out(heads.feature_maps())) is None
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 2, 3)], ids=["scalar", "one axis"])
+def test_outputs_of_few_axes_are_no_head(axes: tuple[int, ...]) -> None:
+    nodes = [make_node("ReduceMean", ["x"], ["y"], axes=axes, keepdims=0)]
+    assert recognise(try_out(models.model(nodes, [3] * (4 - len(axes))))) is None
 
 
 def test_single_shot_detector_without_its_prior_boxes() -> None:

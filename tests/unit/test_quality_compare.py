@@ -51,6 +51,12 @@ def test_raw_head_is_dead_in_int8(top_score: float) -> None:
     assert "channels 4 to 83" in text and "one scale" in text and "fp16" in text and "\n" not in text
 
 
+def test_lone_channel_is_no_range() -> None:
+    reference = np.concatenate([ramp(0, 640), ramp(0, 1)], axis=2)
+    checks = check(int8(reference), reference, Layout(1, (Group(0, 1, False), Group(1, 2, True))))
+    assert "all values of channel 1 never change" in explain(checks)
+
+
 def test_scores_of_a_few_levels_are_as_dead_as_zeros() -> None:
     reference = head(320, 0.95)
     checks = check(int8(reference), reference, HEAD)
@@ -152,6 +158,7 @@ def test_labels_are_compared_by_agreement() -> None:
     assert check(background, few, layout).verdict == "ok"
     assert check(background, most, layout).verdict == "dead"
     assert check(background, most > 0, layout).verdict == "dead"
+    assert check(most > 0, most > 0, layout).outputs[0].step == 0
 
 
 SCORES, FEATURES = (Layout(1, (Group(0, 1, unit),)) for unit in (True, False))

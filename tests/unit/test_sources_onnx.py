@@ -12,6 +12,7 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 
 from host.sources.onnx.model import load
 from host.sources.onnx.operators import refuse_operators
+from host.sources.onnx.reach import refuse_outputs
 from host.sources.onnx.trial import run
 from shared import chips
 from shared.faults import Fault
@@ -240,6 +241,55 @@ def test_graph_without_outputs(tmp_path: Path) -> None:
     proto = conv()
     del proto.graph.output[:]
     refused(saved(proto, tmp_path / "m.onnx"), "model-invalid", "output")
+
+
+def test_input_that_no_output_needs_is_left_out_with_what_reads_it(tmp_path: Path) -> None:
+    proto = conv()
+    proto.graph.input.append(make_tensor_value_info("im_info", TensorProto.UINT8, ["N", 3]))
+    proto.graph.node.append(make_node("Identity", ["im_info"], ["nowhere"]))
+    loaded = load(saved(proto, tmp_path / "m.onnx"), TOOLKIT)
+    assert [each.name for each in loaded.inputs] == ["x"] and len(loaded.proto.graph.node) == 1
+    assert any("'im_info'" in note for note in loaded.notes)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs", "words"),
+    [
+        (
+            [make_node("Identity", ["y"], ["z"])],
+            ["y", "z"],
+            ["'z' is the same tensor as 'y'", "--outputs y."],
+        ),
+        (
+            [make_node("Identity", ["y"], ["a"]), make_node("Identity", ["y"], ["b"])],
+            ["a", "b"],
+            ["'b' is the same tensor as 'a'", "--outputs a."],
+        ),
+        ([], ["y", "y"], ["'y' is the same tensor as 'y'", "--outputs y."]),
+        ([], ["y", "x"], ["'x' is the input itself", "--outputs y."]),
+        ([make_node("Identity", ["w"], ["k"])], ["k", "y"], ["'k' is a constant", "--outputs y."]),
+        ([], ["x"], ["Export the model again"]),
+    ],
+    ids=["copy", "two copies", "twice", "input", "constant", "input alone"],
+)
+def test_outputs_that_a_toolkit_cannot_give(
+    nodes: list[NodeProto], outputs: list[str], words: list[str]
+) -> None:
+    proto = conv()
+    proto.graph.node.extend(nodes)
+    del proto.graph.output[:]
+    proto.graph.output.extend(make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs)
+    with pytest.raises(Fault) as caught:
+        refuse_outputs(proto)
+    fault = caught.value
+    assert fault.code == "model-op" and all(word in f"{fault.message} {fault.hint}" for word in words)
+
+
+def test_outputs_of_their_own_are_left_alone() -> None:
+    proto = conv()
+    proto.graph.node.append(make_node("Identity", ["x"], ["z"]))
+    proto.graph.output.append(make_tensor_value_info("z", TensorProto.FLOAT, None))
+    refuse_outputs(proto)
 
 
 def external(path: Path) -> Path:

@@ -49,7 +49,7 @@ def refuse_interface(proto: ModelProto, toolkit: Toolkit) -> None:
         Fault: model-invalid or model-op.
     """
     inputs = graph_inputs(proto)
-    for values, word in ((inputs, "input"), (list(proto.graph.output), "output")):
+    for values, word in ((list(proto.graph.output), "output"), (inputs, "input")):
         if not values:
             raise Fault("model-invalid", f"The model has no {word}.", "Export the model again.")
         for value in values:

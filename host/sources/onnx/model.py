@@ -15,8 +15,9 @@ from onnx.helper import tensor_dtype_to_np_dtype
 from host.sources.onnx.external import external_files, read_external
 from host.sources.onnx.extract import cut_out
 from host.sources.onnx.interface import graph_inputs, refuse_interface, static_shape
-from host.sources.onnx.operators import refuse_custom_operators
+from host.sources.onnx.operators import QUANTIZED, refuse_custom_operators
 from host.sources.onnx.opset import fit_opset, opset_of
+from host.sources.onnx.reach import drop_unused
 from host.sources.onnx.shapes import fix_shapes
 from host.sources.onnx.weights import refuse_broken_weights
 from host.sources.recognition.contents import not_onnx, refuse_other_formats, require_file
@@ -42,6 +43,11 @@ class OnnxSource:
     outputs: tuple[TensorSpec, ...]
     notes: tuple[str, ...]
     external_files: tuple[Path, ...]
+
+    @property
+    def quantized(self) -> bool:
+        """Whether it holds integers with scales of its own: no toolkit may quantize it again."""
+        return any(node.op_type in QUANTIZED for node in self.proto.graph.node)
 
 
 class Cut(NamedTuple):
@@ -99,9 +105,11 @@ def check(
     _check(proto, path)
     if cut and any(cut):
         proto = cut_out(proto, cut.inputs, cut.outputs, cut.shapes)
+    unused = drop_unused(proto)
     refuse_interface(proto, toolkit)
     refuse_broken_weights(proto)
     notes = (
+        *(f"input {name!r} is left out: no output depends on it" for name in unused),
         *fix_shapes(proto, size),
         *fit_opset(proto, toolkit.min_opset, toolkit.max_opset, toolkit.max_ir_version),
     )

@@ -52,7 +52,7 @@ class View:
         self.computed = {value.name for value in graph_inputs(proto)}
         """Tensors that depend on what the inputs hold; all others can be folded away."""
         for node in graph.node:
-            if node.op_type not in _SHAPE_ONLY and not self.computed.isdisjoint(_reads(node)):
+            if node.op_type not in _SHAPE_ONLY and not self.computed.isdisjoint(reads(node)):
                 self.computed.update(filter(None, node.output))
 
     def value(self, name: str) -> NDArray[Any] | None:
@@ -81,9 +81,9 @@ def inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
     return (entry.g for entry in node.attribute if entry.HasField("g"))
 
 
-def _reads(node: NodeProto) -> set[str]:
+def reads(node: NodeProto) -> set[str]:
     """The tensors a node uses, those that its inner graphs take from outside included."""
-    inner = (name for graph in inner_graphs(node) for child in graph.node for name in _reads(child))
+    inner = (name for graph in inner_graphs(node) for child in graph.node for name in reads(child))
     return {*node.input, *inner}
 
 

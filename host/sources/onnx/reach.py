@@ -1,0 +1,64 @@
+"""What lies between a graph's inputs and its outputs. What does not, toolkits drop or stumble over."""
+
+from onnx import ModelProto
+
+from host.sources.onnx.interface import graph_inputs
+from host.sources.onnx.view import reads
+from shared.faults import Fault
+
+
+def drop_unused(proto: ModelProto) -> tuple[str, ...]:
+    """Remove what no output needs, in place: nodes, weights and inputs; returns the inputs' names."""
+    graph = proto.graph
+    wanted = {value.name for value in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if wanted.intersection(node.output):
+            kept.append(node)
+            wanted.update(reads(node))
+    unused = tuple(value.name for value in graph_inputs(proto) if value.name not in wanted)
+    for field, content in (
+        (graph.node, kept[::-1]),
+        *(
+            (named, [each for each in named if each.name in wanted])
+            for named in (graph.initializer, graph.value_info, graph.input)
+        ),
+    ):
+        if len(content) < len(field):
+            copies = [type(each).FromString(each.SerializeToString()) for each in content]
+            del field[:]
+            field.extend(copies)
+    return unused
+
+
+def refuse_outputs(proto: ModelProto) -> None:
+    """Refuse outputs that are an input, a constant, or another output by a second name.
+
+    rknn-toolkit2 2.5.0 leaves the first two out without a word, and fails on the last with a KeyError.
+
+    Raises:
+        Fault: model-op.
+    """
+    inputs = {value.name for value in graph_inputs(proto)}
+    computed = set(inputs)
+    origin: dict[str, str] = {}
+    for node in proto.graph.node:
+        if not computed.isdisjoint(reads(node)):
+            computed.update(filter(None, node.output))
+        if node.op_type == "Identity":
+            origin[node.output[0]] = origin.get(node.input[0], node.input[0])
+    kept: dict[str, str] = {}
+    faults = []
+    for name in (value.name for value in proto.graph.output):
+        tensor = origin.get(name, name)
+        if name in inputs:
+            faults.append(f"output {name!r} is the input itself")
+        elif name not in computed:
+            faults.append(f"output {name!r} is a constant, whatever the inputs hold")
+        elif tensor in kept:
+            faults.append(f"output {name!r} is the same tensor as {kept[tensor]!r}")
+        else:
+            kept[tensor] = name
+    if faults:
+        hint = f"Leave it out: --outputs {','.join(kept.values())}." if kept else "Export the model again."
+        raise Fault("model-op", f"The toolkit cannot give every output: {'; '.join(faults)}.", hint)
