@@ -70,7 +70,7 @@ def clean(everything: bool, screen: Screen) -> int:
     from host.engines.docker import DockerEngine
 
     if isinstance(engine, DockerEngine):
-        for name in engine.sweep(jobs.folder(), alive):
+        for name in engine.sweep(jobs.folder(), jobs.alive):
             screen.print(f"removed container {name}")
         for image in engine.images() if everything else []:
             name = ", ".join(image.tags) or str(image.id)

@@ -142,12 +142,13 @@ class DockerEngine:
             with suppress(Fault):  # the engine is gone: `invoke clean` sweeps what is left
                 self._remove(f"{LABEL}={batch}")  # by label: an interrupted start names no container
 
-    def sweep(self, folder: Path, alive: Set[str]) -> list[str]:
+    def sweep(self, folder: Path, alive: Callable[[], Set[str]]) -> list[str]:
         """Remove the containers of interrupted runs in `folder`, all but those of the batches `alive`.
 
-        Those of other users and caches are theirs. Returns the names of what was removed.
+        Those of other users and caches are theirs. Who is alive is asked when the containers are known: a run
+        may begin meanwhile. Returns the names of what was removed.
         """
-        return self._remove(LABEL, lambda batch: batch.parent == folder and batch.name not in alive)
+        return self._remove(LABEL, lambda batch: batch.parent == folder and batch.name not in alive())
 
     @_reached()
     def _remove(self, label: str, doomed: Callable[[Path], bool] = lambda _batch: True) -> list[str]:

@@ -221,8 +221,8 @@ def test_containers_of_another_cache_are_left_alone(tmp_path: Path) -> None:
         for folder in (mine, theirs)
     }
     try:
-        assert DockerEngine().sweep(mine, {"batch-1"}) == []
-        assert DockerEngine().sweep(mine, set()) == [made.pop(mine).name]
+        assert DockerEngine().sweep(mine, lambda: {"batch-1"}) == []
+        assert DockerEngine().sweep(mine, set) == [made.pop(mine).name]
     finally:
         for container in made.values():
             container.remove()
