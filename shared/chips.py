@@ -41,10 +41,24 @@ class Loader(NamedTuple):
 
     known: Sequence[str] = ()
     """Those that it has, where it leaves out others without a word; empty where it does not."""
-    refused: Dict[str, str] = {}
-    """Operator -> why it cannot be given to it."""
+    refused: Dict[str, Sequence[str]] = {}
+    """Reason -> operators that it cannot be given."""
     hints: Dict[str, str] = {}
     """Option of `config` -> what to tell those who leave it out."""
+
+
+class Colours(NamedTuple):
+    """The option of `config` that tells a toolkit in which order a model takes the colours of images."""
+
+    option: str
+    red_first: Any
+    """Its value for models that take red, green, blue."""
+    blue_first: Any
+    """Its value for models that take blue, green, red."""
+    inside: bool
+    """Whether the artefact itself turns red first into blue first, so that programs feed red first always."""
+    between: str = ""
+    """What stands between the values of several inputs; empty where one value is for all of them."""
 
 
 class Variant(NamedTuple):
@@ -105,6 +119,9 @@ class Toolkit(NamedTuple):
     """How a user checks `{artifact}` on a `{chip}`."""
     calibration: Dict[str, str]
     """How calibration files are written: "images" -> bmp or png, "arrays" -> nchw or nhwc."""
+    colours: Colours
+    about_quantized: str
+    """What to tell those whose model is quantized already."""
     hybrid: Sequence[str]
     """Number formats that single layers can have; empty where rkforge offers no hybrid quantization."""
     unsupported_ops: Dict[str, Sequence[str]]
@@ -290,12 +307,14 @@ def _tables() -> _Tables:
             for version, rules in entry.pop("regressions").items()
         }
         loaders = {key: Loader(**value) for key, value in entry.pop("loaders").items()}
+        colours = Colours(**entry.pop("colours"))
         known[name] = Toolkit(
             name=name,
             dtypes=dtypes,
             regressions=regressions,
             variants=_variants(entry),
             loaders=loaders,
+            colours=colours,
             **entry,
         )
     made = {}

@@ -1,7 +1,7 @@
 """A small environment for the double: what it and the driver import, pinned as in images/legacy.
 
-PyTorch, TensorFlow and MXNet, which the double asks for but does not use, are empty modules in it. The images
-with the real ones are tested end to end.
+PyTorch, TensorFlow and MXNet, which the double asks for but does not use, are empty modules in it; MXNet's
+must be imported first. The images with the real ones are tested end to end.
 """
 
 import re
@@ -16,7 +16,11 @@ from tests.double import build_wheel
 
 PACKAGES = ("numpy", "onnx", "protobuf", "ruamel.yaml")
 FRAMEWORKS = ("torch", "tensorflow")
-ALWAYS = ("mxnet",)
+STAND_IN = '"""Stands in for the package of this name."""\n'
+MXNET = (
+    STAND_IN
+    + "import sys\nassert 'rknn' not in sys.modules, 'crashes after TensorFlow, which comes with rknn'\n"
+)
 
 
 def make(folder: Path, version: str, frameworks: Sequence[str] = FRAMEWORKS) -> str:
@@ -29,8 +33,8 @@ def make(folder: Path, version: str, frameworks: Sequence[str] = FRAMEWORKS) -> 
     _uv("pip", "install", "--quiet", "--python", interpreter, *(f"{name}=={pins[name]}" for name in PACKAGES))
     _uv("pip", "install", "--quiet", "--python", interpreter, "--no-deps", str(build_wheel(folder)))
     (site,) = venv.glob("lib/python*/site-packages")
-    for name in (*frameworks, *ALWAYS):
-        (site / f"{name}.py").write_text('"""Stands in for the package of this name."""\n')
+    for name, text in {**dict.fromkeys(frameworks, STAND_IN), "mxnet": MXNET}.items():
+        (site / f"{name}.py").write_text(text)
     return interpreter
 
 

@@ -164,6 +164,7 @@ ANSWERS = [
     ("r.load_tflite(model='model.h5')", -1, "no TensorFlow Lite model"),
     ("r.load_keras(model='model.h5')", 0, ""),
     ("r.load_keras(model='model.keras')", -1, "file signature not found"),
+    ("r.load_keras(model='new.h5')", -1, "Unrecognized keyword arguments: ['batch_shape', 'optional']"),
     ("r.load_pytorch(model='model.pt', input_size_list=[[3, 32, 32]])", 0, ""),
     ("r.load_pytorch(model='model.pt', input_size_list=[[1, 3, 32, 32]])", -1, "without the batch"),
     ("r.load_pytorch(model='state.pt', input_size_list=[[3, 32, 32]])", -1, "constants.pkl"),
@@ -189,6 +190,7 @@ def answers(
         "old.prototxt": b'layers { name: "a" }',
         "short.weights": b"\0" * 16,
         "model.keras": archive("config.json"),
+        "new.h5": FILES["model.h5"] + b'{"batch_shape": [null, 8, 8, 3]}',
         "state.pt": archive("archive/data.pkl"),
     }
     for name, content in {**FILES, **bad}.items():

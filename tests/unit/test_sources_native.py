@@ -1,5 +1,6 @@
 """What toolkits' own loaders are given: parts, sizes, nothing that they would turn into something else."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,51 @@ def test_formats_of_the_legacy_toolkit_are_settled_too(tmp_path: Path) -> None:
     assert (keras.inputs[0].shape, keras.inputs[0].channels_last) == ((1, 8, 8, 3), True)
     assert load(of("mxnet", tmp_path), tmp_path, legacy, size=(8, 8)).inputs[0].shape == (1, 3, 8, 8)
     assert "does not tell the shape" in refused("model-shape", of("mxnet", tmp_path), tmp_path)
+
+
+def renamed(source: Source, *names: tuple[bytes, bytes]) -> Source:
+    """The model with words of its file replaced by others of the same length."""
+    data = source.files["model"].read_bytes()
+    for old, new in names:
+        assert old in data and len(old) == len(new)
+        data = data.replace(old, new)
+    source.files["model"].write_bytes(data)
+    return source
+
+
+def test_what_the_vendors_list_lacks_is_refused_in_every_format(tmp_path: Path) -> None:
+    legacy = chips.toolkit("legacy")
+    graph = renamed(of("tensorflow", tmp_path), (b"Conv2D", b"Select"))
+    assert "Operator Select at 'Select': the vendor's list" in refused(
+        "model-op", graph, tmp_path, toolkit=legacy
+    )
+    assert load(graph, tmp_path).outputs
+    pooled = of("caffe", tmp_path)
+    with pooled.files["prototxt"].open("a") as stream:
+        stream.write(
+            'layer { name: "p" type: "Pooling" bottom: "conv" top: "p" pooling_param { round_mode: FLOOR } }'
+        )
+    text = refused("model-op", pooled, tmp_path, toolkit=legacy)
+    assert "Operator round_mode at 'p': the toolkit rejects it" in text
+    assert "round_mode: FLOOR" in load(pooled, tmp_path).source.files["prototxt"].read_text()
+
+
+@pytest.mark.parametrize("name", ["net.keras", "net.h5"])
+def test_keras_that_its_loader_is_too_old_for_is_refused(tmp_path: Path, name: str) -> None:
+    model = Path(shutil.copy(sources.DATA / name, tmp_path))
+    if name == "net.h5":
+        data = model.read_bytes()
+        model.write_bytes(data.replace(b'"batch_input_shape"', b'"batch_shape"      '))
+    text = refused("model-op", recognise([model]), tmp_path, toolkit=chips.toolkit("legacy"))
+    assert "cannot read what later versions write" in text
+
+
+def test_operators_of_the_table_are_the_formats_own() -> None:
+    import tflite
+
+    for toolkit in chips.toolkits().values():
+        for names in toolkit.loaders["tflite"].refused.values():
+            assert set(names) <= vars(tflite.BuiltinOperator).keys()
 
 
 def test_darknet_goes_as_it_is(tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ def excerpt(files: Mapping[str, Path], inputs: Sequence[str], outputs: Sequence[
     return Excerpt(
         inputs=tuple(ports.get(name, Port(name, (), "float32")) for name in starts),
         outputs=tuple(Port(name, (), "float32") for name in ends),
-        operators=Counter(layer.type for layer in layers),
-        places={layer.type: layer.name for layer in reversed(layers)},
+        operators=Counter(name for layer in layers for name in layer.operators),
+        places={name: layer.name for layer in reversed(layers) for name in layer.operators},
         cure="Name blobs before it with --outputs.",
         notes=tuple(
             f"layer {layer.name!r} ({layer.type}) is left to the program: the outputs are {', '.join(ends)}"

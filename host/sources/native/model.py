@@ -137,11 +137,12 @@ def _refuse_operators(name: str, part: Excerpt, custom: Sequence[str], toolkit: 
         Fault: model-op.
     """
     loader = toolkit.loaders.get(name, chips.Loader())
+    refused = {operator: reason for reason, names in loader.refused.items() for operator in names}
     for operator in part.operators:
         if operator in custom:
             reason = "it is custom, and the toolkit does not have it"
-        elif operator in loader.refused:
-            reason = loader.refused[operator]
+        elif operator in refused:
+            reason = refused[operator]
         elif loader.known and operator not in loader.known:
             reason = "the toolkit does not have it"
         else:

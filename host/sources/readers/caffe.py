@@ -37,7 +37,7 @@ def read(files: Mapping[str, Path]) -> Interface:
         version="",
         inputs=net.inputs,
         outputs=tuple(Port(name, (), "float32") for name in net.outputs()),
-        operators=Counter(layer.type for layer in net.layers),
+        operators=Counter(name for layer in net.layers for name in layer.operators),
         parameters=sum(prod(_shape(blob)) for layer in net.layers for blob in blobs.get(layer.name, ())),
     )
 

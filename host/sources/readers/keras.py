@@ -27,6 +27,8 @@ _BEGIN = re.compile(rb'\{"(?:module": ?"[\w.]*", ?")?class_name": ?"')
 _MOST_PIECES = 20
 """That begin like it: optimizers, or what is left of a damaged one."""
 _DEPTH = 8  # of models in models
+ARCHIVE, BATCH_SHAPE = ".keras archive", "batch_shape"
+"""Listed among the operators, though they are none: what versions of Keras differ in."""
 
 
 def read(files: Mapping[str, Path]) -> Interface:
@@ -40,7 +42,9 @@ def read(files: Mapping[str, Path]) -> Interface:
         is_hdf5 = file.read(len(_HDF5)) == _HDF5
     try:
         model, version = _hdf5(path) if is_hdf5 else _zip(path)
-        return replace(_interface(model), version=version)
+        told = _interface(model)
+        marks = {} if is_hdf5 else {ARCHIVE: 1}
+        return replace(told, version=version, operators={**told.operators, **marks})
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise damaged(path, TITLE, "its description is damaged") from error
     except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
@@ -93,11 +97,12 @@ def _interface(model: Mapping[str, Any]) -> Interface:
         inputs, outputs = (list(_names(config[key])) for key in ("input_layers", "output_layers"))
     else:
         inputs, outputs = [layers[0]["config"]["name"]], [layers[-1]["config"]["name"]]
+    configs = [by_name[name]["config"] for name in inputs]
     return Interface(
         version="",
-        inputs=tuple(_port(by_name[name]["config"]) for name in inputs),
+        inputs=tuple(map(_port, configs)),
         outputs=tuple(Port(name, (), "float32") for name in outputs),
-        operators=Counter(_classes(layers)),
+        operators=Counter([*_classes(layers), *(BATCH_SHAPE for port in configs if BATCH_SHAPE in port)]),
         parameters=None,
         custom=tuple(sorted({layer["class_name"] for layer in layers if ">" in _registered(layer)})),
     )

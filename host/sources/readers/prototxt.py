@@ -15,6 +15,7 @@ from host.sources.readers.damage import damaged
 from host.sources.readers.schema import messages
 from host.sources.source import Port
 from shared.faults import Fault
+from shared.text import one_line
 
 SCHEMA = messages(
     "rkforge.caffe",
@@ -34,6 +35,8 @@ SCHEMA = messages(
     message InnerProductParameter {
       optional uint32 num_output = 1; optional bool bias_term = 2 [default = true];
     }
+    enum RoundMode { CEIL = 0; FLOOR = 1; }
+    message PoolingParameter { optional RoundMode round_mode = 13; }
     message ScaleParameter { optional bool bias_term = 4; }
     message EmbedParameter { optional bool bias_term = 3 [default = true]; }
     enum Phase { TRAIN = 0; TEST = 1; }
@@ -43,6 +46,7 @@ SCHEMA = messages(
       repeated BlobProto blobs = 7; repeated NetStateRule include = 8; repeated NetStateRule exclude = 9;
       optional ConvolutionParameter convolution_param = 106;
       optional InnerProductParameter inner_product_param = 117;
+      optional PoolingParameter pooling_param = 121;
       optional EmbedParameter embed_param = 137;
       optional ScaleParameter scale_param = 142; optional InputParameter input_param = 143;
     }
@@ -60,8 +64,9 @@ SCHEMA = messages(
       repeated string bottom = 2; repeated string top = 3; optional string name = 4;
       optional LayerType type = 5; repeated BlobProto blobs = 6;
       optional ConvolutionParameter convolution_param = 10;
-      optional InnerProductParameter inner_product_param = 17; repeated NetStateRule include = 32;
-      repeated NetStateRule exclude = 33;
+      optional InnerProductParameter inner_product_param = 17;
+      optional PoolingParameter pooling_param = 19;
+      repeated NetStateRule include = 32; repeated NetStateRule exclude = 33;
     }
     message NetParameter {
       optional string name = 1; repeated V1LayerParameter layers = 2; repeated string input = 3;
@@ -75,6 +80,8 @@ SCHEMA = messages(
 TITLE = "a Caffe prototxt"
 TEST = 1
 """The phase in which a network is used."""
+ROUND_MODE = "round_mode"
+"""Listed among the types of layers where pooling has it: loaders differ on it."""
 CONSTANT = ("PriorBox", "DummyData")
 """Types of layers whose result does not depend on the values that they are fed."""
 _UNUSUAL = {"Lrn": "LRN", "Relu": "ReLU", "Tanh": "TanH", "Bnll": "BNLL", "Mvn": "MVN", "Absval": "AbsVal"}
@@ -94,6 +101,12 @@ class Layer:
     """LayerParameter or V1LayerParameter of the schema."""
     place: tuple[str, int]
     """The field that it is in, "layers" of version 1 or "layer", and its number there."""
+
+    @property
+    def operators(self) -> tuple[str, ...]:
+        """Its type, and what else of it loaders differ on."""
+        rounded = self.message.pooling_param.HasField(ROUND_MODE)
+        return (self.type, ROUND_MODE) if rounded else (self.type,)
 
 
 @dataclass(frozen=True)
@@ -131,7 +144,7 @@ def read(path: Path) -> Net:
     try:
         text_format.Parse(text_of(path), message, allow_unknown_field=True)
     except (text_format.ParseError, RecursionError) as error:
-        raise damaged(path, TITLE, " ".join(str(error).split())[:200]) from error
+        raise damaged(path, TITLE, one_line(error)) from error
     layers = layers_of(message)
     if not layers:
         raise damaged(path, TITLE, "it has no layers")

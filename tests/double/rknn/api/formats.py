@@ -84,6 +84,8 @@ def keras(model: str) -> Graph:
     importlib.import_module("tensorflow")
     if not model.endswith(".h5") or not _read(model).startswith(HDF5):
         raise OSError("Unable to open file (file signature not found): %s" % model)
+    if b'"batch_shape"' in _read(model):
+        raise ValueError("Unrecognized keyword arguments: ['batch_shape', 'optional']")
     return _graph(UNKNOWN, [("output", "Output")], model)
 
 
