@@ -42,7 +42,7 @@ def docker_build(environment: Environment, name: str, context: Path, *options: s
 
 @pytest.fixture(scope="session", params=DEFAULTS, ids=lambda environment: str(environment.image))
 def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
-    """The image of each kit's default environment, in each variant that reads a model.
+    """The image of each kit's default environment, in each variant that reads a model: of this very code.
 
     Where the toolkit is a wheel that the tests do not have, the double's is in it, under a name of its own.
     """
@@ -60,7 +60,9 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield Image(wanted, name)
         docker.from_env().images.remove(name, noprune=True)  # its layers are the next build's cache
         return
-    DockerEngine().build(wanted, print)
+    engine = DockerEngine()
+    if not engine.ready(wanted):
+        engine.build(wanted, print)
     yield Image(wanted, wanted.image)
 
 

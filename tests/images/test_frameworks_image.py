@@ -1,18 +1,18 @@
-"""The images of frameworks export what their framework made, sealed and from a job directory."""
+"""The images of frameworks export what their framework made, sealed and from job directories."""
 
 import json
 import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import docker
 import onnx
 import pytest
 
 from shared import contract
-from shared.contract import CONTRACT, Job, Result, Source
+from shared.contract import CONTRACT, Job, Source
 from tests.images.conftest import DEFAULTS
 from tests.images.sealed import Image
 
@@ -63,39 +63,75 @@ with tf.Graph().as_default(), v1.Session() as session:
     graph = v1.graph_util.convert_variables_to_constants(session, session.graph_def, ["features"])
 open("/made/frozen.pb", "wb").write(graph.SerializeToString())
 """
-SETTING = (
-    "import os; os.environ.update(YOLO_CONFIG_DIR='/tmp', YOLO_OFFLINE='true', YOLO_AUTOINSTALL='false')\n"
-)
-VISION = "from frameworks.checkpoint import register_torchvision; register_torchvision()\n"
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return os.system, ("touch /jobs/ran",)
+
+
+class Case(NamedTuple):
+    """What is exported: files of the folder `made`, and what is said about them."""
+
+    form: str
+    files: Mapping[str, str]
+    size: list[int] | None
+    told: tuple[list[str], list[list[int]], list[str]] = ([], [], [])
+    """Inputs, their shapes, outputs."""
+    trusted: bool = False
+
+
+SMALL = [64, 64]
+WIDE = [64, 48]
+GRAPH = (["image"], [[1, 24, 24, 3]], ["features"])
+CHECKPOINT = {"meta": "model.meta", "index": "model.index", "data": "model.data-00000-of-00001"}
+CASES: Mapping[str, Mapping[str, Case]] = {
+    "pytorch": {
+        "detector": Case("pytorch", {"model": "detector.pt"}, SMALL),
+        "classifier": Case("pytorch", {"model": "classifier.pt"}, SMALL),
+        "training": Case("pytorch", {"model": "training.pt"}, SMALL),
+        "traced": Case("torchscript", {"model": "traced.pt"}, SMALL),
+        "weights": Case("pytorch", {"model": "weights.pth"}, SMALL),
+        "sizeless": Case("pytorch", {"model": "classifier.pt"}, None),
+        "partial": Case("pytorch", {"model": "partial.pt"}, SMALL),
+        "trusted": Case("pytorch", {"model": "partial.pt"}, SMALL, trusted=True),
+        "evil": Case("pytorch", {"model": "evil.pt"}, SMALL),
+    },
+    "tensorflow": {
+        "keras-3": Case("keras", {"model": "new.keras"}, WIDE),
+        "keras-2": Case("keras", {"model": "old.h5"}, WIDE),
+        "savedmodel": Case("savedmodel", {"folder": "saved"}, WIDE),
+        "tflite": Case("tflite", {"model": "net.tflite"}, WIDE),
+        "frozen-graph": Case("tensorflow", {"model": "frozen.pb"}, WIDE, GRAPH),
+        "checkpoint": Case("tf-checkpoint", CHECKPOINT, WIDE, GRAPH),
+        "code": Case("keras", {"model": "code.h5"}, None),
+        "weights": Case("keras", {"model": "weights.h5"}, None),
+        "sizeless": Case("keras", {"model": "new.keras"}, None),
+    },
+}
+"""Variant -> name of a job directory -> what is exported there."""
 
 
 @pytest.fixture(scope="module")
-def made(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of models that the image's own framework saved."""
-    folder = tmp_path_factory.mktemp("made")
-    script = {"pytorch": PYTORCH, "tensorflow": TENSORFLOW}[image.environment.variant]
+def exported(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a job directory for each case of the variant, all run, on what its framework saved."""
+    variant = image.environment.variant
+    made = tmp_path_factory.mktemp("made")
+    script = {"pytorch": PYTORCH, "tensorflow": TENSORFLOW}[variant]
     user = f"{os.getuid()}:{os.getgid()}"
-    image.python(script, volumes=[(str(folder), "/made", "rw")], user=user, working_dir="/tmp")
-    return folder
-
-
-def export(
-    image: Image, made: Path, folder: Path, form: str, files: Mapping[str, str], told: Any = (), **config: Any
-) -> tuple[Result, dict[str, Any]]:
-    """The result and the facts of an export; `told` is inputs, shapes and outputs."""
-    job = folder / "job"
-    job.mkdir()
-    inputs, shapes, outputs = told or ([], [], [])
-    contract.write_job(
-        str(job / "job.json"),
-        Job(
+    image.python(script, volumes=[(str(made), "/made", "rw")], user=user, working_dir="/tmp")
+    (made / "evil.pt").write_bytes(pickle.dumps(Evil()) * 5)
+    folder = tmp_path_factory.mktemp("exported")
+    for name, case in CASES[variant].items():
+        (folder / name).mkdir()
+        job = Job(
             contract=CONTRACT,
             chip="",
             toolkit_version=image.environment.version,
             source=Source(
-                form, {role: f"/made/{name}" for role, name in files.items()}, inputs, shapes, outputs
+                case.form, {role: f"/made/{file}" for role, file in case.files.items()}, *case.told
             ),
-            config={"opset": 12, "size": None, "trust_pickle": False, **config},
+            config={"opset": 12, "size": case.size, "trust_pickle": case.trusted},
             quantize=False,
             dataset=None,
             heldout=[],
@@ -104,18 +140,33 @@ def export(
             artifact="model.onnx",
             timeout_s=300,
             memory_bytes=0,
-        ),
-    )
-    volumes = [(str(job), "/jobs/job", "rw"), (str(made), "/made", "ro")]
-    status, _, err = image.run("/jobs/job", volumes=volumes, user=f"{os.getuid()}:{os.getgid()}")
-    assert status == 0, err
-    facts = job / "out" / "export.json"
-    result = contract.read_result(str(job / "result.json"))
-    return result, json.loads(facts.read_text()) if facts.is_file() else {}
+        )
+        contract.write_job(str(folder / name / "job.json"), job)
+    image.jobs(folder, CASES[variant], (str(made), "/made", "ro"))
+    return folder
 
 
 def of(variant: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("image", [ENVIRONMENTS[variant]], indirect=True, ids=[variant])
+
+
+def facts_of(directory: Path) -> dict[str, Any]:
+    """What is known of an export that went well and whose graph is valid."""
+    assert contract.read_result(str(directory / "result.json")).fault is None
+    model = onnx.load(directory / "out" / "model.onnx")
+    onnx.checker.check_model(model)
+    facts = dict(json.loads((directory / "out" / "export.json").read_text()))
+    assert model.opset_import[0].version == facts["opset"] == 12
+    assert facts["difference"] < 1e-5
+    return facts
+
+
+def refused(directory: Path, code: str, word: str) -> None:
+    """An export failed with this code and this word in what it says."""
+    fault = contract.read_result(str(directory / "result.json")).fault
+    assert fault is not None
+    assert fault["code"] == code
+    assert word in fault["message"]
 
 
 @pytest.mark.parametrize("image", ENVIRONMENTS.values(), indirect=True, ids=ENVIRONMENTS)
@@ -127,126 +178,68 @@ def test_image_is_no_larger_than_promised(image: Image) -> None:
 
 @of("pytorch")
 @pytest.mark.parametrize(
-    ("name", "form", "output"),
+    ("name", "output"),
     [
-        ("detector.pt", "pytorch", [1, 84, 84]),
-        ("classifier.pt", "pytorch", [1, 1000]),
-        ("training.pt", "pytorch", [1, 1000]),
-        ("traced.pt", "torchscript", [1, 1000]),
+        ("detector", [1, 84, 84]),
+        ("classifier", [1, 1000]),
+        ("training", [1, 1000]),
+        ("traced", [1, 1000]),
+        ("trusted", [1, 1000]),
     ],
 )
-def test_pytorch_exports(
-    image: Image, made: Path, tmp_path: Path, name: str, form: str, output: list[int]
-) -> None:
-    result, facts = export(image, made, tmp_path, form, {"model": name}, size=[64, 64])
-    assert result.fault is None
+def test_pytorch_exports(exported: Path, name: str, output: list[int]) -> None:
+    facts = facts_of(exported / name)
     assert facts["inputs"][0]["shape"] == [1, 3, 64, 64]
     assert facts["outputs"][0]["shape"] == output
-    assert facts["difference"] < 1e-5
-    model = onnx.load(tmp_path / "job" / "out" / "model.onnx")
-    onnx.checker.check_model(model)
-    assert model.opset_import[0].version == facts["opset"] == 12
-    assert len(facts["labels"]) == (80 if name == "detector.pt" else 0)
+    assert len(facts["labels"]) == (80 if name == "detector" else 0)
 
 
 @of("pytorch")
 @pytest.mark.parametrize(
-    ("name", "config", "code", "word"),
+    ("name", "code", "word"),
     [
-        ("weights.pth", {"size": [64, 64]}, "model-format", "weights"),
-        ("classifier.pt", {}, "model-shape", "size"),
-        ("partial.pt", {"size": [64, 64]}, "pickle-refused", "functools.partial"),
+        ("weights", "model-format", "weights"),
+        ("sizeless", "model-shape", "size"),
+        ("partial", "pickle-refused", "functools.partial"),
+        ("evil", "pickle-refused", "system"),
     ],
 )
-def test_pytorch_refuses(
-    image: Image, made: Path, tmp_path: Path, name: str, config: dict[str, Any], code: str, word: str
-) -> None:
-    result, _ = export(image, made, tmp_path, "pytorch", {"model": name}, **config)
-    assert result.fault is not None
-    assert result.fault["code"] == code
-    assert word in result.fault["message"]
-
-
-@of("pytorch")
-def test_what_is_trusted_is_loaded(image: Image, made: Path, tmp_path: Path) -> None:
-    config = {"size": [64, 64], "trust_pickle": True}
-    result, _ = export(image, made, tmp_path, "pytorch", {"model": "partial.pt"}, **config)
-    assert result.fault is None
-
-
-@of("pytorch")
-def test_evil_pickle_never_runs(image: Image, tmp_path: Path) -> None:
-    """The host would not have sent it: the environment looks by itself."""
-    evil = tmp_path / "evil"
-    evil.mkdir()
-    (evil / "net.pt").write_bytes(pickle.dumps(_Evil()) * 5)
-    result, _ = export(image, evil, tmp_path, "pytorch", {"model": "net.pt"}, size=[64, 64])
-    assert result.fault is not None
-    assert result.fault["code"] == "pickle-refused"
-    assert "system" in result.fault["message"]
-    assert not (tmp_path / "job" / "ran").exists()
-
-
-class _Evil:
-    def __reduce__(self) -> Any:
-        return os.system, ("touch /jobs/job/ran",)
-
-
-GRAPH = (["image"], [[1, 24, 24, 3]], ["features"])
+def test_pytorch_refuses(exported: Path, name: str, code: str, word: str) -> None:
+    """The host would not have sent the pickles: the environment looks by itself, and runs none."""
+    refused(exported / name, code, word)
+    assert not (exported / "ran").exists()
 
 
 @of("tensorflow")
 @pytest.mark.parametrize(
-    ("form", "files", "told", "inputs", "outputs"),
+    ("name", "inputs", "outputs"),
     [
-        ("keras", {"model": "new.keras"}, (), [[1, 3, 48, 64]], [[1, 46, 62, 8]]),
-        ("keras", {"model": "old.h5"}, (), [[1, 3, 16, 16], [1, 5]], [[1, 2], [1, 9]]),
-        ("savedmodel", {"folder": "saved"}, (), [[1, 3, 16, 16], [1, 5]], [[1, 9], [1, 2]]),
-        ("tflite", {"model": "net.tflite"}, (), None, None),
-        ("tensorflow", {"model": "frozen.pb"}, GRAPH, [[1, 3, 24, 24]], [[1, 24, 24, 5]]),
-        (
-            "tf-checkpoint",
-            {"meta": "model.meta", "index": "model.index", "data": "model.data-00000-of-00001"},
-            GRAPH,
-            [[1, 3, 24, 24]],
-            [[1, 24, 24, 5]],
-        ),
+        ("keras-3", [[1, 3, 48, 64]], [[1, 46, 62, 8]]),
+        ("keras-2", [[1, 3, 16, 16], [1, 5]], [[1, 2], [1, 9]]),
+        ("savedmodel", [[1, 3, 16, 16], [1, 5]], [[1, 9], [1, 2]]),
+        ("tflite", None, None),
+        ("frozen-graph", [[1, 3, 24, 24]], [[1, 24, 24, 5]]),
+        ("checkpoint", [[1, 3, 24, 24]], [[1, 24, 24, 5]]),
     ],
-    ids=["keras 3", "keras 2", "savedmodel", "tflite", "frozen graph", "checkpoint"],
 )
 def test_tensorflow_exports(
-    image: Image,
-    made: Path,
-    tmp_path: Path,
-    form: str,
-    files: Mapping[str, str],
-    told: Any,
-    inputs: list[list[int]] | None,
-    outputs: list[list[int]] | None,
+    exported: Path, name: str, inputs: list[list[int]] | None, outputs: list[list[int]] | None
 ) -> None:
     """Images have their channels first in the ONNX file, and everything has one shape."""
-    result, facts = export(image, made, tmp_path, form, files, told, size=[64, 48])
-    assert result.fault is None
-    assert facts["difference"] < 1e-5
+    facts = facts_of(exported / name)
     assert any("channels first" in note for note in facts["notes"])
     assert inputs is None or [port["shape"] for port in facts["inputs"]] == inputs
     assert outputs is None or [port["shape"] for port in facts["outputs"]] == outputs
-    onnx.checker.check_model(onnx.load(tmp_path / "job" / "out" / "model.onnx"))
 
 
 @of("tensorflow")
 @pytest.mark.parametrize(
     ("name", "code", "word"),
     [
-        ("code.h5", "pickle-refused", "Lambda"),
-        ("weights.h5", "model-format", "weights"),
-        ("new.keras", "model-shape", "?"),
+        ("code", "pickle-refused", "Lambda"),
+        ("weights", "model-format", "weights"),
+        ("sizeless", "model-shape", "?"),
     ],
 )
-def test_tensorflow_refuses(
-    image: Image, made: Path, tmp_path: Path, name: str, code: str, word: str
-) -> None:
-    result, _ = export(image, made, tmp_path, "keras", {"model": name})
-    assert result.fault is not None
-    assert result.fault["code"] == code
-    assert word in result.fault["message"]
+def test_tensorflow_refuses(exported: Path, name: str, code: str, word: str) -> None:
+    refused(exported / name, code, word)
