@@ -17,12 +17,8 @@ TOOLKIT = harness.Toolkit(
     module="frameworks.convert",
     preload=False,  # TensorFlow starts threads
     environment=ENVIRONMENT,
-    progress=lambda _line: None,
-    retry=lambda _job, _log: None,
     classify=logs.classify,
-    hidden=lambda _log: None,
     verify=artifact.verify,
-    warnings=lambda _log: [],
 )
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Judges the file that a framework exported, without a library that could be harmed by it."""
 
-import hashlib
 import os
 
+from shared.artifact import measured
 from shared.contract import Artifact, Job
 from shared.faults import Fault
 
@@ -15,15 +15,6 @@ def verify(job: Job, path: str) -> Artifact:
     if not os.path.isfile(path):
         raise Fault("artifact-invalid", "the framework left no ONNX file")
     with open(path, "rb") as stream:
-        data = stream.read()
-    if data[:1] != IR_VERSION:
-        raise Fault("artifact-invalid", "what the framework left is no ONNX file")
-    return Artifact(
-        file=job.artifact,
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        canonical_digest=None,
-        masked_bytes=0,
-        platform=None,
-        toolkit_version=None,
-    )
+        if stream.read(1) != IR_VERSION:
+            raise Fault("artifact-invalid", "what the framework left is no ONNX file")
+    return measured(job, path)

@@ -5,13 +5,11 @@ The job's `config` has `opset`, `size` ([width, height] or None) and `trust_pick
 
 import importlib
 import os
-import sys
 from collections.abc import Callable, Mapping
-from importlib import metadata
-from typing import Any
 
 from shared import contract
 from shared.contract import Job
+from shared.installed import environment
 
 EXPORTERS: Mapping[str, str] = {
     "pytorch": "frameworks.checkpoint",
@@ -50,9 +48,3 @@ def opset(path: str) -> int:
 
     imports = onnx.load(path, load_external_data=False).opset_import
     return int(next(each.version for each in imports if each.domain in ("", "ai.onnx")))
-
-
-def environment() -> dict[str, Any]:
-    """The interpreter and the packages that the result depends on."""
-    packages = {dist.metadata["Name"].lower(): dist.version for dist in metadata.distributions()}
-    return {"python": sys.version.split()[0], "packages": dict(sorted(packages.items()))}

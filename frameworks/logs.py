@@ -5,10 +5,7 @@ from shared.causes import Cause
 from shared.faults import Fault
 
 CAUSES = (
-    Cause(r"No space left on device", "disk-full", "the disk ran full while the framework worked"),
-    Cause(
-        r"std::bad_alloc|MemoryError|not enough memory", "out-of-memory", "the framework ran out of memory"
-    ),
+    *causes.exhausted("framework"),
     Cause(
         r"No module named '([\w.]+)'",
         "model-format",
@@ -62,4 +59,4 @@ CAUSES = (
 
 def classify(log: str, error: str | None) -> Fault | None:
     """The fault that the log of a failed export stands for, if a known pattern tells."""
-    return causes.first(CAUSES, log + "\n" + (error or ""))
+    return causes.first(CAUSES, log, error)

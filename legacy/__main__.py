@@ -9,10 +9,7 @@ TOOLKIT = harness.Toolkit(
     module="legacy.convert",
     preload=False,  # TensorFlow starts threads, and nobody has seen whether this toolkit survives a fork
     environment={},
-    progress=logs.progress,
-    retry=logs.retry,
     classify=logs.classify,
-    hidden=logs.hidden,
     verify=artifact.verify,
     warnings=logs.warnings,
 )

@@ -1,9 +1,9 @@
 """Judges the file that the toolkit exported, as far as that is possible: its format is not documented."""
 
-import hashlib
 import os
 from typing import List
 
+from shared.artifact import measured
 from shared.contract import Artifact, Job
 from shared.faults import Fault
 
@@ -18,19 +18,7 @@ def verify(job: Job, path: str) -> Artifact:
     size = os.path.getsize(path) if os.path.isfile(path) else 0
     if size < LEAST_BYTES:
         raise Fault("artifact-invalid", "the toolkit left %d bytes, too few for any model" % size)
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return Artifact(
-        file=job.artifact,
-        size=size,
-        sha256=digest.hexdigest(),
-        canonical_digest=None,
-        masked_bytes=0,
-        platform=None,
-        toolkit_version=None,
-    )
+    return measured(job, path)
 
 
 def remarks(path: str) -> List[str]:

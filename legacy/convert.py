@@ -11,10 +11,10 @@ from typing import Any, Callable, Dict, Iterator
 
 from legacy import artifact, hybrid
 from legacy.analysis import analyse
-from legacy.environment import environment
 from legacy.files import Place, calibration_list, workplace
 from legacy.loaders import IMPORTED_FIRST, LOADERS
 from shared.contract import Job
+from shared.installed import environment
 
 DTYPE = "asymmetric_affine-u8"
 """The toolkit's own default."""

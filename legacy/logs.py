@@ -9,18 +9,11 @@ from typing import List, Optional
 
 from shared import causes
 from shared.causes import Cause
-from shared.contract import Event, Job
 from shared.faults import Fault
-from shared.harness import Retry
 from shared.text import COLOUR
 
 CAUSES = (
-    Cause(r"No space left on device", "disk-full", "the disk ran full while the toolkit worked"),
-    Cause(
-        r"MemoryError|std::bad_alloc|Cannot allocate memory|Unable to allocate .* for an array",
-        "out-of-memory",
-        "the toolkit ran out of memory",
-    ),
+    *causes.exhausted("toolkit"),
     Cause(
         r"Unsupport onnx opset (\d+), need <= (\d+)",
         "model-opset",
@@ -81,7 +74,7 @@ def classify(log: str, error: Optional[str]) -> Optional[Fault]:
 
     A bare -1 says nothing; the toolkit logs what it caught before it returns that.
     """
-    known = causes.first(CAUSES, log + "\n" + (error or ""))
+    known = causes.first(CAUSES, log, error)
     call = CODE.match(error or "")
     logged = EXCEPTION.findall(COLOUR.sub("", log))
     if known or not call or not logged:
@@ -93,18 +86,3 @@ def warnings(log: str) -> List[str]:
     """Distinct error and warning lines of a build that the toolkit called successful."""
     lines = [COLOUR.sub("", line).strip() for line in log.splitlines()]
     return list(dict.fromkeys(line for line in lines if WARNINGS.match(line)))
-
-
-def progress(_line: str) -> Optional[Event]:
-    """No documented line tells how far the toolkit is."""
-    return None
-
-
-def retry(_job: Job, _log: str) -> Optional[Retry]:
-    """The toolkit makes no suggestions."""
-    return None
-
-
-def hidden(_log: str) -> Optional[Fault]:
-    """No documented line tells of a useless file after a success."""
-    return None

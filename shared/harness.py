@@ -67,17 +67,17 @@ class Toolkit(NamedTuple):
     fork server does not know how a child ended."""
     environment: Dict[str, str]
     """Variables that must be set before the toolkit's process starts."""
-    progress: Callable[[str], Optional[Event]]
-    """One line of the log -> an event, if it marks progress."""
-    retry: Callable[[Job, str], Optional[Retry]]
-    """The log of a failed attempt -> what to change, if the toolkit itself suggests something."""
     classify: Callable[[str, Optional[str]], Optional[Fault]]
     """The log of a failed attempt and its exception's text -> the fault a person should see."""
-    hidden: Callable[[str], Optional[Fault]]
-    """The log of an attempt that the toolkit called a success -> why it is none, if it is none."""
     verify: Callable[[Job, str], Artifact]
     """Reads the exported file back; raises a Fault when it is not what the job asked for."""
-    warnings: Callable[[str], List[str]]
+    progress: Callable[[str], Optional[Event]] = lambda _line: None
+    """One line of the log -> an event, if it marks progress."""
+    retry: Callable[[Job, str], Optional[Retry]] = lambda _job, _log: None
+    """The log of a failed attempt -> what to change, if the toolkit itself suggests something."""
+    hidden: Callable[[str], Optional[Fault]] = lambda _log: None
+    """The log of an attempt that the toolkit called a success -> why it is none, if it is none."""
+    warnings: Callable[[str], List[str]] = lambda _log: []
     """The log of a successful attempt -> lines worth repeating in the report."""
     placement: Callable[[str], Optional[Placement]] = lambda _log: None
     """The log of a successful attempt -> where the compiler put each operator."""

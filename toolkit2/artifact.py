@@ -1,8 +1,7 @@
 """Judges the file that the toolkit exported by its bytes, not by the return code."""
 
-import hashlib
-
 from shared import digest, heap, rknn_file
+from shared.artifact import measured
 from shared.contract import Artifact, Job
 from shared.faults import Fault
 
@@ -22,10 +21,7 @@ def verify(job: Job, path: str) -> Artifact:
         )
     with open(path, "rb") as stream:
         data = stream.read()
-    return Artifact(
-        file=job.artifact,
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
+    return measured(job, path)._replace(
         canonical_digest=digest.canonical(data) if heap.ready() else None,
         masked_bytes=digest.masked_bytes(data),
         platform=parsed.platform,

@@ -5,9 +5,7 @@ raise, some return -1, and `export_rknn` after a failed build would write an old
 """
 
 import os
-import sys
 from collections.abc import Callable
-from importlib import metadata
 from typing import Any
 
 import torch
@@ -16,6 +14,7 @@ from rknn.api.rknn_compiler import RKNNCompiler
 
 from shared import heap
 from shared.contract import Job
+from shared.installed import environment
 from toolkit2 import reference
 from toolkit2.analysis import analyse
 from toolkit2.loaders import CHANNELS_LAST, LOADERS
@@ -71,12 +70,6 @@ def convert(job: Job, directory: str, enter: Callable[[str], None], save: Callab
             save(documents=analyse(rknn, job, directory))
     finally:
         rknn.release()
-
-
-def environment() -> dict[str, Any]:
-    """The interpreter and the packages that the result depends on."""
-    packages = {dist.metadata["Name"].lower(): dist.version for dist in metadata.distributions()}
-    return {"python": sys.version.split()[0], "packages": dict(sorted(packages.items()))}
 
 
 def _order_nodes_by_name() -> None:

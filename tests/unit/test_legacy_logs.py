@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from legacy import logs
-from tests.unit.test_contract import JOB
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACEBACK = """E Catch exception when building RKNN model!
@@ -92,12 +91,6 @@ def test_warnings_are_told_once_and_without_tracebacks() -> None:
         "E KeyError: '378'",
         "E AssertionError",
     ]
-
-
-def test_toolkit_suggests_and_shows_nothing() -> None:
-    assert logs.retry(JOB, "You can add disable_rules=['x'] in rknn.config()") is None
-    assert logs.progress("I Quantizating 24/72") is None
-    assert logs.hidden("No lowering found for: y, node type = Det") is None
 
 
 def test_every_pattern_is_documented() -> None:

@@ -2,9 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import frameworks.logs
+import legacy.logs
 from shared.contract import Event
 from tests.unit.test_contract import JOB
 from toolkit2 import logs
@@ -127,6 +130,28 @@ def test_cause_may_be_in_the_exception_only() -> None:
     fault = logs.classify("I fine\n", "torch-needed: torch.arange")
     assert fault is not None
     assert fault.code == "torch-needed"
+
+
+@pytest.mark.parametrize("driver", [logs, legacy.logs, frameworks.logs])
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("OSError: [Errno 28] No space left on device", "disk-full"),
+        ("terminate called after throwing an instance of 'std::bad_alloc'", "out-of-memory"),
+        ("OSError: [Errno 12] Cannot allocate memory", "out-of-memory"),
+        (
+            "RuntimeError: [enforce fail at alloc_cpu.cpp:119] data. DefaultCPUAllocator: not enough memory",
+            "out-of-memory",
+        ),
+        (
+            "numpy._ArrayMemoryError: Unable to allocate 2.98 GiB for an array with shape (9,)",
+            "out-of-memory",
+        ),
+    ],
+)
+def test_exhausted_machine_is_told_by_every_driver(driver: Any, line: str, code: str) -> None:
+    fault = driver.classify(f"I fine\n{line}\n", "RuntimeError")
+    assert fault is not None and fault.code == code
 
 
 def test_unknown_failure_is_left_to_the_harness() -> None:
