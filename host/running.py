@@ -3,8 +3,9 @@
 import functools
 import math
 import time
+import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from shared import chips
 from shared.chips import Toolkit
 from shared.contract import CONTRACT, Event, Job
 from shared.faults import Fault
+from shared.text import one_line
 
 INPUTS = "inputs"
 """The folder of a run that has what its jobs share besides the models."""
@@ -87,23 +89,33 @@ def run(
         wanted, model, out = each.preparation, made[each.preparation], directory / "out"
         try:
             result = jobs.result(directory, ended)
-            known = expected[wanted] or judgement.answered(model, out, result.reference)
+            known = expected[wanted].result() or judgement.answered(model, out, result.reference)
             estimated, cause = estimate(wanted) if each.estimate and model.prepared else ([], "")
             answers = judgement.left(out, result.simulated) or estimated
             checks = judgement.check(known, answers, wanted.activation_bits, bool(estimated))
+            description.write(settings, each, staged, model, result, out)
+            result = result._replace(
+                warnings=[*result.warnings, *filter(None, [cause])],
+                documents=[*result.documents, decode.NAME],
+            )
+            told = staged.to_json(model, each.quantize)
+            ending: Facts | Fault = facts.make(
+                identity, each, placed[directory], source.format, told, result, provenance, checks
+            )
         except Fault as fault:
-            yield Ended(each, directory, fault)
-            continue
-        description.write(settings, each, staged, model, result, out)
-        result = result._replace(
-            warnings=[*result.warnings, *filter(None, [cause])], documents=[*result.documents, decode.NAME]
-        )
-        told = staged.to_json(model, each.quantize)
-        yield Ended(
-            each,
-            directory,
-            facts.make(identity, each, placed[directory], source.format, told, result, provenance, checks),
-        )
+            ending = fault
+        except OSError as error:
+            ending = Fault.from_os_error(error, "file-access")
+        except Exception as error:  # a bug here costs no other plan its result
+            ending = _bug(error, directory / "log.txt")
+        yield Ended(each, directory, ending)
+
+
+def _bug(error: Exception, log: Path) -> Fault:
+    """The fault for what went wrong in rkforge itself; where it did goes into the log."""
+    with log.open("a", encoding="utf-8") as file:
+        traceback.print_exception(error, file=file)
+    return Fault("internal", f"{type(error).__name__}: {one_line(error)}")
 
 
 class _Followed(NamedTuple):
@@ -111,7 +123,7 @@ class _Followed(NamedTuple):
 
     ended: Fault | None
     provenance: dict[str, Any]
-    expected: dict[Preparation, judgement.Reference | None]
+    expected: dict[Preparation, Future[judgement.Reference | None]]
 
 
 def _follow(
@@ -145,10 +157,10 @@ def _follow(
                 deadline_s,
             )
         provenance = engine.provenance(environment)
-        expected = {wanted: reference.result() for wanted, reference in references.items()}
+        wait(references.values())
     finally:
         pool.shutdown(cancel_futures=True)  # who stops the run does not wait for what has not begun
-    return _Followed(ended, provenance, expected)
+    return _Followed(ended, provenance, references)
 
 
 def _prepare(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from host.decoding.contract import Decode
+from shared.faults import Fault
 from shared.rknn_file import RknnFile, Tensor
 
 NAME = "model.decode.json"
@@ -59,6 +60,9 @@ def document(
         labels: class names in order, or none.
         inputs: in the model's order.
         file: the artefact as read from its bytes; None for a format that cannot be read.
+
+    Raises:
+        Fault: artifact-invalid when the artefact has other inputs or outputs than the model.
     """
     meant = decode.to_json()
     outputs = meant.pop("outputs")
@@ -70,12 +74,12 @@ def document(
         "chip": chip,
         "inputs": [
             {**_fed(each), "stored": tensor and _stored(tensor)}
-            for each, tensor in zip(inputs, _tensors(file and file.inputs, len(inputs)), strict=True)
+            for each, tensor in zip(inputs, _tensors(file and file.inputs, inputs, "inputs"), strict=True)
         ],
         "outputs": [
             {"role": each.role, **fields, **({} if tensor is None else _given(tensor))}
             for each, fields, tensor in zip(
-                decode.outputs, outputs, _tensors(file and file.outputs, len(outputs)), strict=True
+                decode.outputs, outputs, _tensors(file and file.outputs, outputs, "outputs"), strict=True
             )
         ],
         "decoder": meant,
@@ -88,8 +92,14 @@ def meaning(content: Mapping[str, Any]) -> Decode:
     return Decode.from_json({**content["decoder"], "outputs": outputs})
 
 
-def _tensors(found: Sequence[Tensor] | None, count: int) -> Sequence[Tensor | None]:
-    return [None] * count if found is None else found
+def _tensors(found: Sequence[Tensor] | None, known: Sequence[Any], what: str) -> Sequence[Tensor | None]:
+    """The artefact's tensors in the model's order; a None for each where the artefact cannot be read."""
+    if found is None:
+        return [None] * len(known)
+    if len(found) != len(known):
+        told = ", ".join(tensor.name for tensor in found)
+        raise Fault("artifact-invalid", f"The file has {len(found)} {what} ({told}), the model {len(known)}.")
+    return found
 
 
 def _fed(given: Input) -> dict[str, Any]:

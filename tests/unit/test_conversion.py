@@ -17,7 +17,7 @@ import yaml
 from onnx.helper import make_node
 from PIL import Image
 
-from host import conversion, plan
+from host import conversion, plan, running
 from host.calibration.images import PAD
 from host.commands import convert as command
 from host.console import Screen
@@ -161,6 +161,32 @@ def test_model_that_one_toolkit_refuses_leaves_the_other_its_result(settings: Se
         assert outcomes[NEW].fault is None and outcomes[NEW].plan.target.artifact.is_file()
     with pytest.raises(Fault, match="Softplus"):
         convert(changed_settings(settings, model=model))
+
+
+@pytest.mark.parametrize("step", ["description.write", "judgement.reference", "facts.make"])
+def test_bug_in_one_result_leaves_the_other_and_is_in_the_log(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    room, name = step.split(".")
+    honest = getattr(getattr(running, room), name)
+    calls: list[object] = []
+
+    def broken(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 1:
+            raise ZeroDivisionError("as a bug\nwould be")
+        return honest(*given)
+
+    monkeypatch.setattr(f"host.steps.{step}", broken)
+    # outputs of another form make a reference of its own
+    outcomes = convert(changed_settings(settings, chips=("rk3588", "rk3566", "rv1106")))
+    bugs = [each.fault for each in outcomes if each.fault]
+    assert bugs and len(bugs) < len(outcomes)
+    for fault in bugs:
+        assert (fault.code, fault.message) == ("internal", "ZeroDivisionError: as a bug would be")
+        assert fault.log and "Traceback" in Path(fault.log).read_text()
+    for each in outcomes:
+        assert each.plan.target.artifact.is_file() == (each.fault is None)
 
 
 def test_result_without_a_simulator_says_what_was_not_checked(

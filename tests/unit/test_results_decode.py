@@ -10,6 +10,7 @@ import pytest
 from host.decoding.contract import Decode, Output, Part
 from host.results import decode
 from shared import rknn_file
+from shared.faults import Fault
 
 DATA = Path(__file__).parents[1] / "data"
 MEANING = Decode(
@@ -105,3 +106,10 @@ def test_what_is_not_known_is_left_out() -> None:
 def test_input_that_takes_no_images_is_fed_as_it_is() -> None:
     content = decode.document(MEANING, "net", "rv1106", [], [decode.Input("x", (1, 80, 3000), None)], None)
     assert content["inputs"] == [{"name": "x", "shape": [1, 80, 3000], "dtype": "float32", "stored": None}]
+
+
+def test_file_with_other_inputs_than_the_model_is_refused() -> None:
+    file = rknn_file.read(str(DATA / "rv1106-int8.rknn"))
+    with pytest.raises(Fault, match=r"has 1 inputs .*, the model 2") as caught:
+        decode.document(MEANING, "net", "rv1106", [], [INPUT, INPUT], file)
+    assert caught.value.code == "artifact-invalid"
