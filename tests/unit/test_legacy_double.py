@@ -57,6 +57,7 @@ CASES = [
 """Statements, an expression after them, what it is or raises, and words of the log."""
 EVALUATE = """
 import io, json, sys
+import mxnet
 from rknn.api import RKNN
 answers = []
 for before, expression in json.load(sys.stdin):

@@ -362,6 +362,31 @@ def test_missing_framework_is_named(tmp_path: Path, missing: str) -> None:
     assert "--variant full" in fault["hint"]
 
 
+CODES = [(call, code) for call in ("config", "load_onnx", "build", "export_rknn") for code in (0, -1, None)]
+CHECK = """
+import json, sys
+from legacy.convert import Refused, _check
+answers = []
+for call, code in json.load(sys.stdin):
+    try:
+        answers.append(_check(call, code) or "good")
+    except Refused as refused:
+        answers.append(str(refused))
+print(json.dumps(answers))
+"""
+
+
+def test_only_success_is_success(ran: Ran) -> None:
+    """config returns None, as documented; from any other call that would be news, and is a failure."""
+    given = json.dumps(CODES)
+    done = subprocess.run(
+        [ran.python, "-c", CHECK], input=given, cwd=ROOT, stdout=subprocess.PIPE, encoding="ascii", check=True
+    )
+    good = {("config", None), *((call, code) for call, code in CODES if code == 0)}
+    expected = ["good" if (call, code) in good else f"{call} returned {code}" for call, code in CODES]
+    assert json.loads(done.stdout) == expected
+
+
 @pytest.fixture
 def at_work(ran: Ran, tmp_path: Path) -> Iterator[tuple[Path, "subprocess.Popen[bytes]"]]:
     """A job that calibrates for minutes and has begun to, and its harness in a process group of its own."""
