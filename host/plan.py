@@ -176,7 +176,7 @@ def _plan(settings: Settings, source: Source, chip: chips.Chip, default_python: 
         others=tuple(others),
         config=config,
         hybrid=_hybrid(settings, chip, dtype),
-        analysis=settings.analysis,
+        analysis=_analysis(settings, chip, dtype),
         estimate=dtype.estimate and not toolkit.simulator and settings.hybrid is None,
         target=_target(settings, f"{chip.name}-{dtype.name}", toolkit.artifact),
         notes=(*notes, *filter(None, [chip.note])),
@@ -186,6 +186,10 @@ def _plan(settings: Settings, source: Source, chip: chips.Chip, default_python: 
 def _dtype(settings: Settings, chip: chips.Chip) -> tuple[chips.Dtype, tuple[str, ...]]:
     forced = settings.config.get("quantized_dtype")
     if forced is not None:
+        for name in chip.offered:
+            known = chip.toolkit.dtypes[name]
+            if forced in (known.config.get("quantized_dtype"), *known.aliases):
+                return known, ()
         return chips.Dtype(str(forced), True, None, {}, ()), (
             f"dtype {forced} was forced with --set: it is not verified",
         )
@@ -204,12 +208,7 @@ def _hybrid(settings: Settings, chip: chips.Chip, dtype: chips.Dtype) -> Mapping
     if settings.hybrid is None:
         return None
     if not dtype.quantize:
-        works = [name for name in chip.offered if chip.toolkit.dtypes[name].quantize]
-        raise Fault(
-            "bad-option",
-            f"--hybrid: {dtype.name} is not quantized, so that no layer can differ",
-            f"Use --dtype {' or '.join(works)}.",
-        )
+        raise _not_quantized("--hybrid", "no layer can differ", chip, dtype)
     formats = sorted({*settings.hybrid.values(), str(dtype.config.get("quantized_dtype", dtype.name))})
     if len(formats) > HYBRID_FORMATS:
         raise Fault(
@@ -218,6 +217,22 @@ def _hybrid(settings: Settings, chip: chips.Chip, dtype: chips.Dtype) -> Mapping
             "Give all layers of --hybrid the same format; all others have that of --dtype.",
         )
     return settings.hybrid
+
+
+def _analysis(settings: Settings, chip: chips.Chip, dtype: chips.Dtype) -> bool:
+    """Whether the toolkit analyses the errors of layers, if they have any."""
+    if settings.analysis and not dtype.quantize:
+        raise _not_quantized("--analysis", "no layer differs from the float model's", chip, dtype)
+    return settings.analysis
+
+
+def _not_quantized(flag: str, so_that: str, chip: chips.Chip, dtype: chips.Dtype) -> Fault:
+    works = [name for name in chip.offered if chip.toolkit.dtypes[name].quantize]
+    return Fault(
+        "bad-option",
+        f"{flag}: {dtype.name} is not quantized, so that {so_that}",
+        f"Use --dtype {' or '.join(works)}." if works else f"Leave {flag} out.",
+    )
 
 
 def _target(settings: Settings, name: str, artifact: str) -> Target:

@@ -206,6 +206,19 @@ def _choice(kind: str, known: tuple[str, ...]) -> Callable[[str], str]:
     return parse
 
 
+def _algorithms() -> str:
+    """All that any toolkit has; with the toolkit's name what not every one has."""
+    toolkits = chips.toolkits().values()
+    having: dict[str, list[str]] = {}
+    for toolkit in toolkits:
+        for name in toolkit.algorithms:
+            having.setdefault(name, []).append(toolkit.package)
+    return ", ".join(
+        name if len(packages) == len(toolkits) else f"{name} ({', '.join(packages)})"
+        for name, packages in having.items()
+    )
+
+
 SETTINGS = (
     Setting("chip", "chips", _chips, "target chip, or several: rk3588,rv1106 (see `invoke chips`)"),
     Setting(
@@ -246,7 +259,7 @@ SETTINGS = (
     Setting(
         "labels", "labels", path, "class names, a text file with one a line; default those in the model", True
     ),
-    Setting("algorithm", "algorithm", _text, "calibration algorithm: normal, mmse, kl_divergence", True),
+    Setting("algorithm", "algorithm", _text, f"calibration algorithm: {_algorithms()}", True),
     Setting(
         "hybrid",
         "hybrid",

@@ -279,6 +279,22 @@ def operator(name: str, domain: str = "", opset: int = 13) -> ModelProto:
     return model(nodes, (1, 3, SIDE, SIDE), {"w": _normal((3, 3, 1, 1), 0)}, opset=opset)
 
 
+def quantized(operator: str = "QuantizeLinear") -> ModelProto:
+    """A convolution whose output is rounded to 8 bits with a scale of its own, or whose weights are."""
+    scale: dict[str, NDArray[Any]] = {"scale": np.array(0.02, np.float32), "zero": np.array(128, np.uint8)}
+    weights = _normal((3, 3, 1, 1), 0)
+    if operator == "DequantizeLinear":
+        whole = np.clip(weights / 0.02 + 128, 0, 255).astype(np.uint8)
+        nodes = [make_node(operator, ["q", "scale", "zero"], ["w"]), make_node("Conv", ["x", "w"], ["y"])]
+        return model(nodes, (1, 3, SIDE, SIDE), {"q": whole, **scale})
+    nodes = [
+        make_node("Conv", ["x", "w"], ["c"]),
+        make_node(operator, ["c", "scale", "zero"], ["q"]),
+        make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+    ]
+    return model(nodes, (1, 3, SIDE, SIDE), {"w": weights, **scale})
+
+
 def youngest() -> ModelProto:
     """A convolution and then an operator of opset 26 that no older one can express."""
     nodes = [

@@ -8,6 +8,7 @@ from typing import Any
 import numpy
 
 from shared.contract import Job
+from toolkit2 import heldout
 
 REPORT = "error_analysis.txt"
 DOCUMENT = "analysis.txt"
@@ -22,8 +23,8 @@ def analyse(rknn: Any, job: Job, directory: str) -> list[str]:
         raise RuntimeError("there is no held-out input to analyse")
     with tempfile.TemporaryDirectory(dir=".") as folder:
         inputs = [os.path.join(folder, f"input.{number}.npy") for number in range(len(job.heldout))]
-        for heldout, path in zip(job.heldout, inputs, strict=True):
-            numpy.save(path, _sample(numpy.load(heldout)))
+        for array, path in zip(heldout.read(job), inputs, strict=True):
+            numpy.save(path, _sample(array))
         code = rknn.accuracy_analysis(inputs=inputs, output_dir=os.path.join(folder, "snapshot"))
         if code != 0:
             raise RuntimeError(f"accuracy_analysis returned {code}")

@@ -10,8 +10,14 @@ from shared.contract import Job
 
 
 def read(job: Job) -> list[Any]:
-    """One array per model input, stacked: uint8 (n, height, width, channels) for images, else (n, *shape)."""
-    return [numpy.load(path) for path in job.heldout]
+    """One array per model input, stacked: uint8 (n, height, width, channels) for images, else (n, *shape).
+
+    Images are as programs feed them: blue first where the model takes them so, for a .rknn swaps nothing.
+    """
+    arrays = [numpy.load(path) for path in job.heldout]
+    if not job.config.get("quant_img_RGB2BGR"):
+        return arrays
+    return [array[..., ::-1] if is_image(array) else array for array in arrays]
 
 
 def is_image(array: Any) -> bool:

@@ -64,7 +64,7 @@ def repeat(path: Path, flags: Mapping[str, Any], screen: Screen, as_json: bool) 
     started = time.monotonic()
     recorded = record.read(path)
     asked = dict(recorded["request"])
-    changes = [f"{key}={value}" for key, value in asked.pop("set").items()]
+    changes = config.spelled(asked.pop("set"))
     own = {name: flags.get(name) for name in ("engine", "output", "timeout", "jobs") if flags.get(name)}
     for name in ("model", "dataset", "labels"):
         if asked.get(name):

@@ -34,8 +34,11 @@ def outputs(
         toolkit: which they were staged for.
 
     Raises:
-        NotEstimated: ONNX Runtime cannot quantize or run the graph, or not within the bounds.
+        NotEstimated: the model is quantized already; ONNX Runtime cannot quantize or run the graph, or not
+            within the bounds.
     """
+    if staged.quantized:
+        raise NotEstimated("the model was quantized by somebody else, and nothing rounds it again")
     calibration = folder / Path(staged.dataset).name
     samples = read_back(calibration, staged.source.inputs, toolkit.calibration, estimate.SAMPLES)
     with tempfile.TemporaryDirectory() as scratch:

@@ -124,7 +124,7 @@ def make(
             "version": result.artifact.toolkit_version or each.environment.version,
             "config": {**job.config, **changes},
             "left_out": regressions.reasons(job.config, toolkit.regressions.get(job.toolkit_version, {})),
-            "quantize": each.quantize,
+            "quantize": job.quantize,
             "retries": result.retries,
         },
         "environment": {**environment, **result.environment},

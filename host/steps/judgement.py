@@ -67,12 +67,15 @@ def held_out(staged: Staged, folder: Path) -> list[NDArray[Any]]:
 
 
 def fed(staged: Staged, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Staged samples, an array per input, as the model takes them: images are normalised, channels first."""
+    """Staged samples, an array per input, as the model takes them.
+
+    Images are in its order of colours, then normalised as the artefact does it, channels first.
+    """
     values = []
     for number, (each, array) in enumerate(zip(staged.source.inputs, arrays, strict=True)):
         if image_size(each.shape):
             mean, std = (staged.config[key][number] for key in ("mean_values", "std_values"))
-            pictures = array
+            pictures = array[..., ::-1] if staged.blue_first[number] else array
             if array.dtype != np.uint8:
                 pictures = array.reshape(-1, *each.shape[1:]).transpose(0, 2, 3, 1)
             array = normalise(pictures, mean, std)

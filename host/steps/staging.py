@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from host.steps.models import IN, Model
 from shared.chips import Toolkit
 from shared.faults import Fault
 
+COLOURS = 3
+"""Channels of an image that is not grey."""
 PIXELS = ("uint8", "int8")
 """Input types of models that take pixels as integers; toolkits ignore mean and std for them."""
-SWAPPED = "quant_img_RGB2BGR"
-"""The option of the toolkit that says that the model takes blue first."""
+QUANTIZED = "the model is quantized already: its own numbers are kept, whatever dtype the files are named by"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,10 @@ class Staged:
     dataset: str
     heldout: list[str]
     config: dict[str, Any]
-    """mean_values and std_values, one list per model input; empty for models without image inputs."""
+    """What the toolkit is told of the inputs: mean_values and std_values, one list for each (neither for
+    models without image inputs), and the order of colours where that has to be said."""
+    blue_first: tuple[bool, ...]
+    """Of each input, whether the model takes the colours of images so; in staged files red is first."""
     calibration: dict[str, Any]
     """What calibrates, for the record."""
     quantized: bool
@@ -50,6 +55,7 @@ class Staged:
         return {
             "model": {
                 **_version(self.source),
+                "quantized": self.quantized,
                 "inputs": [asdict(each) for each in self.source.inputs],
                 "outputs": [asdict(each) for each in self.source.outputs],
             },
@@ -75,16 +81,20 @@ def stage(
         folder: an empty folder, a part of every job's in/.
 
     Raises:
-        Fault: dataset-*, or bad-option when mean and std do not fit the input.
+        Fault: dataset-*, or bad-option when mean and std do not fit the input, or when something is asked for
+            that only a model can have which is not quantized yet.
     """
-    quantized = isinstance(source, NativeSource) and source.quantized
+    quantized = source.quantized
+    if quantized:
+        _refuse_quantization(settings)
+        quantize = False
     labels = metadata.read_labels(settings.labels) if settings.labels else _labels(source)
     config = _normalisation(settings, source.inputs)
-    warnings: list[str] = []
+    arrays, warnings = False, []
     if settings.dataset is None:
         staged = calibration.stage_noise(source.inputs, folder, toolkit.calibration)
         described: dict[str, Any] = {"noise_seed": noise.SEED, "images": noise.CALIBRATION}
-        if quantize and not quantized:
+        if quantize:
             warnings.append(
                 "calibrated with random noise, because no --dataset was given: the file has the right size "
                 "and speed, but not the right accuracy. Give 50-200 typical images for real use"
@@ -97,6 +107,7 @@ def stage(
                 "Leave --dataset out, or export the model with one input.",
             )
         images = listing.find_images(settings.dataset)
+        arrays = images[0].suffix.lower() == listing.ARRAY
         count, warning = memory.image_count(
             len(images),
             settings.max_images,
@@ -113,18 +124,31 @@ def stage(
             "files": [image.name for image in selection.calibration],
         }
         warnings += [warning] if warning else []
+    colours, blue_first = _colours(settings, source.inputs, toolkit, arrays)
+    inside = toolkit.colours.inside
     return Staged(
         source=source,
-        inputs=_fed_by_programs(settings, source.inputs, config),
+        inputs=_fed_by_programs(settings, source.inputs, config, blue_first, inside),
         labels=labels,
         dataset=f"{IN}/{staged.calibration.name}",
         heldout=[f"{IN}/{path.name}" for path in staged.held_out],
-        config=config,
+        config={**config, **colours},
+        blue_first=blue_first,
         calibration=described,
         quantized=quantized,
-        notes=source.notes,
+        notes=(*source.notes, *((QUANTIZED, toolkit.about_quantized) if quantized else ())),
         warnings=tuple(warnings),
     )
+
+
+def _refuse_quantization(settings: Settings) -> None:
+    for flag, asked in (("--hybrid", settings.hybrid is not None), ("--analysis", settings.analysis)):
+        if asked:
+            raise Fault(
+                "bad-option",
+                f"{flag}: the model is quantized already, and the toolkit keeps its numbers",
+                f"Leave {flag} out, or give the model as it was before it was quantized.",
+            )
 
 
 def _version(source: OnnxSource | NativeSource) -> dict[str, Any]:
@@ -171,24 +195,56 @@ def _normalisation(settings: Settings, inputs: Sequence[TensorSpec]) -> dict[str
     return values
 
 
+def _colours(
+    settings: Settings, inputs: Sequence[TensorSpec], toolkit: Toolkit, arrays: bool
+) -> tuple[dict[str, Any], tuple[bool, ...]]:
+    """The toolkit's option for the order of colours, and which inputs take blue first.
+
+    Where the user does not say it, and the toolkit's default is not red first, rkforge says red first: then
+    the order does not depend on the format that the model came in. That is for models whose inputs all take
+    images in colour; arrays have no order.
+    """
+    known = toolkit.colours
+    given = settings.config.get(known.option)
+    if given is not None:
+        values = given.split(known.between) if known.between else [given] * len(inputs)
+        told = zip_longest(inputs, values[: len(inputs)], fillvalue=known.red_first)
+        return {}, tuple(value == known.blue_first for _, value in told)
+    default = toolkit.config_keys[settings.toolkit_version or toolkit.versions[0]][known.option]
+    sizes = [image_size(each.shape, each.channels_last) for each in inputs]
+    in_colour = not arrays and all(size is not None and size.channels == COLOURS for size in sizes)
+    red_first = (False,) * len(inputs)
+    if default == known.red_first or not in_colour:
+        return {}, red_first
+    return {known.option: known.between.join([known.red_first] * len(inputs))}, red_first
+
+
 def _channels(tensor: TensorSpec) -> int:
     shape = channels_first(tensor.shape) if tensor.channels_last else tensor.shape
     return shape[min(1, len(shape) - 1)]
 
 
 def _fed_by_programs(
-    settings: Settings, inputs: Sequence[TensorSpec], config: Mapping[str, Any]
+    settings: Settings,
+    inputs: Sequence[TensorSpec],
+    config: Mapping[str, Any],
+    blue_first: Sequence[bool],
+    inside: bool,
 ) -> tuple[Input, ...]:
-    """What a program on the board hands over: pixels as they are, since the .rknn normalises them itself."""
-    color = "BGR" if settings.config.get(SWAPPED) else "RGB"
+    """What a program on the board hands over: pixels as they are, since the .rknn normalises them itself.
+
+    With `inside` it turns them into blue first itself, too; mean and std are in the order of what is fed.
+    """
     fed = []
-    for number, each in enumerate(inputs):
+    for number, (each, blue) in enumerate(zip(inputs, blue_first, strict=True)):
         size, image = image_size(each.shape, each.channels_last), None
         dtype = each.dtype if each.dtype in PIXELS else "uint8"
         if size:
-            mean, std = (tuple(config[key][number]) for key in ("mean_values", "std_values"))
+            order = -1 if blue and inside else 1
+            mean, std = (tuple(config[key][number][::order]) for key in ("mean_values", "std_values"))
             pad = PAD if settings.resize == "letterbox" else None
-            image = Image(color if size.channels == 3 else "grey", mean, std, settings.resize, pad)
+            color = "BGR" if blue and not inside else "RGB"
+            image = Image(color if size.channels == COLOURS else "grey", mean, std, settings.resize, pad)
         shape = channels_first(each.shape) if each.channels_last else each.shape
         fed.append(Input(each.name, shape, image, dtype))
     return tuple(fed)

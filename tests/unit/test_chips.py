@@ -107,8 +107,9 @@ def _frozen(chip: chips.Chip) -> chips.Chip:
 def test_choices_are_of_options_that_there_are_and_hold_the_defaults(toolkit: chips.Toolkit) -> None:
     for key, values in toolkit.choices.items():
         defaults = [keys[key] for keys in toolkit.config_keys.values() if key in keys]
-        assert defaults and all(default in values for default in defaults)
-    assert set(toolkit.algorithms) <= set(toolkit.choices["quantized_algorithm"])
+        assert defaults and all(default is None or default in values for default in defaults)
+    assert all(keys["quantized_algorithm"] in toolkit.algorithms for keys in toolkit.config_keys.values())
+    assert all(toolkit.colours.option in keys for keys in toolkit.config_keys.values())
 
 
 @pytest.mark.parametrize("toolkit", TOOLKITS, ids=lambda toolkit: str(toolkit.name))

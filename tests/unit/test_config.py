@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from host.config import resolve
+from host.config import resolve, spelled
 from host.settings import SETTINGS, Settings
 from shared.faults import Fault
 
@@ -173,6 +173,9 @@ def test_toolkit_options(folder: Path) -> None:
         ("remove_weight=maybe", "expected true or false"),
         ("target_platform=rk3566", "use --chip"),
         ("mean_values=[0]", "use --mean"),
+        ("quantized_algorithm=mmse", "use --algorithm"),
+        ("auto_hybrid_cos_thresh=high", "expected a number"),
+        ("memory_plan_strategy=1", "expected a text"),
         ("optimization_level", "expected key=value"),
         ("op_target={", "not readable as YAML"),
     ],
@@ -343,7 +346,7 @@ def test_hybrid_is_offered_by_some_toolkits_only(folder: Path) -> None:
     fault = mistake(folder, chip="rk3588,rv1126", hybrid="auto")
     assert (fault.code, fault.exit_status) == ("dtype-unsupported", 3)
     assert "rknn-toolkit2" in fault.message
-    assert fault.hint == "rknn-toolkit has it: rk1808, rk3399pro, rv1109, rv1126."
+    assert fault.hint == "rknn-toolkit has it: rk1808, rk1806, rk3399pro, rv1109, rv1126."
 
 
 def test_model_of_several_files(folder: Path) -> None:
@@ -359,12 +362,47 @@ def test_shapes_are_numbers(folder: Path, text: str) -> None:
 
 
 def test_options_values_are_those_of_the_toolkit(folder: Path) -> None:
-    assert read(folder, "quantized_algorithm=gdq").config
-    fault = mistake(folder, "quantized_algorithm=gdq", chip="rv1126")
-    assert "choose from normal, mmse, kl_divergence" in fault.message
+    assert read(folder, algorithm="gdq").algorithm == "gdq"
+    fault = mistake(folder, algorithm="gdq", chip="rv1126")
+    assert "choose from normal, mmse, kl_divergence, moving_average" in fault.message
     assert read(folder, "mmse_epoch=5", chip="rv1126").config == {"mmse_epoch": 5}
     fault = mistake(folder, "mmse_epoch=5")
     assert "unknown option of rknn-toolkit2" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("reorder_channel=bgr", "choose from 0 1 2, 2 1 0"),
+        ("reorder_channel=2 1 0#1 0 2", "choose from 0 1 2, 2 1 0"),
+        ("quantized_dtype=nonsense", "choose from asymmetric_affine-u8"),
+        ("batch_size=none", "expected a whole number"),
+        ("batch_size=true", "expected a whole number"),
+        ("need_horizontal_merge=1", "expected true or false"),
+    ],
+)
+def test_options_whose_values_nobody_checks_later(folder: Path, change: str, words: str) -> None:
+    assert words in mistake(folder, change, chip="rv1126").message
+
+
+def test_every_input_has_an_order_of_its_own(folder: Path) -> None:
+    order = {"reorder_channel": "2 1 0#0 1 2"}
+    assert read(folder, *spelled(order), chip="rv1126").config == order
+
+
+def test_options_are_spelled_as_they_are_read(folder: Path) -> None:
+    named = {
+        "custom_string": "2024",
+        "op_target": {"Conv_0": "cpu", "1": None},
+        "dynamic_input": [[[1, 3, 8, 8]]],
+        "auto_hybrid_cos_thresh": 0.00001,
+        "auto_hybrid_euc_thresh": None,
+        "compiler_control_file": "a: b # c\nGröße = 'x'",
+        "remove_weight": True,
+    }
+    read_again = read(folder, *spelled(named)).config
+    assert read_again == named
+    assert [*map(type, read_again.values())] == [*map(type, named.values())]
 
 
 @pytest.mark.parametrize(

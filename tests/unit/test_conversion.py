@@ -462,6 +462,49 @@ def test_blue_first_and_grey_inputs_are_described_as_they_are(settings: Settings
     assert (given["color"], given["shape"], given["mean"]) == ("grey", [1, 32, 32, 1], [0])
 
 
+def test_the_order_of_colours_is_said_where_the_toolkit_would_choose_it(
+    settings: Settings, place: Path
+) -> None:
+    """What turns colours itself is fed red first, whatever the model takes; mean and std go with them."""
+    arrays = place / "arrays"
+    arrays.mkdir()
+    np.save(arrays / "1.npy", np.zeros((3, 32, 32), np.float32))
+    turned = {"reorder_channel": "2 1 0"}
+    means = (104.0, 117.0, 123.0)
+    for name, fields, sent, mean in (
+        ("default", {}, "0 1 2", [104, 117, 123]),
+        ("turned", {"config": turned}, "2 1 0", [123, 117, 104]),
+        ("arrays", {"dataset": arrays}, None, [104, 117, 123]),
+    ):
+        seen = Graphs()
+        convert(changed_settings(settings, output=Path(name), mean=means, **fields), Paper(seen))
+        assert seen.config[LEGACY].get("reorder_channel") == sent
+        assert seen.config[LEGACY]["mean_values"] == [[*means]]
+        (given,) = json.loads(Path(name, "model.decode.json").read_text())["inputs"]
+        assert (given["color"], given["mean"]) == ("RGB", mean)
+
+
+def test_what_is_quantized_already_is_left_alone(settings: Settings, place: Path) -> None:
+    photo = place / "photos" / "1.png"
+    photo.parent.mkdir()
+    Image.new("RGB", (32, 32)).save(photo)
+    model = models.save(models.quantized(), place / "quantized.onnx")
+    engine = Paper()
+    wanted = changed_settings(settings, chips=(LEGACY, NEW), model=model, dataset=photo.parent)
+    outcomes = convert(wanted, engine)
+    assert [each.fault for each in outcomes] == [None, None]
+    assert [(job.quantize, job.dataset) for _, (job,) in engine.runs] == [(False, None)] * 2
+    for chip in (LEGACY, NEW):
+        told = report(f"out/{chip}-int8")
+        assert any("quantized already" in note for note in told["notes"])
+        record = yaml.safe_load(Path(f"out/{chip}-int8/rknn_source.yaml").read_text())
+        assert (record["model"]["quantized"], record["toolkit"]["quantize"]) == (True, False)
+    assert report(f"out/{LEGACY}-int8")["checks"] is None
+    for flag, value in (("analysis", True), ("hybrid", {})):
+        with pytest.raises(Fault, match=f"--{flag}: the model is quantized already"):
+            convert(changed_settings(wanted, chips=(LEGACY,), **{flag: value}))
+
+
 def _grey() -> onnx.ModelProto:
     weights = {"w": np.ones((8, 1, 3, 3), np.float32)}
     return models.model([make_node("Conv", ["x", "w"], ["y"])], (1, 8, 30, 30), weights, (1, 1, 32, 32))

@@ -64,6 +64,17 @@ def test_set_wins_and_a_forced_dtype_is_noted() -> None:
     assert "not verified" in made.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("chip", "name"),
+    [("rv1126", "asymmetric_quantized-u8"), ("rk3588", "w8a8"), ("rk3588", "asymmetric_quantized-8")],
+)
+def test_a_forced_dtype_that_is_offered_is_that_dtype(chip: str, name: str) -> None:
+    forced, asked = only(chip, config={"quantized_dtype": name}), only(chip, dtype="int8")
+    assert (forced.dtype, forced.preparation, forced.estimate) == ("int8", asked.preparation, asked.estimate)
+    assert forced.notes == asked.notes
+    assert forced.config["quantized_dtype"] == name
+
+
 def test_environment_is_the_newest_full_one_unless_asked() -> None:
     default = only("rk3588").environment
     assert default == Environment("toolkit2", "2.5.0", "3.11", "full")
@@ -108,13 +119,18 @@ def test_companions_of_a_named_file_bear_its_name() -> None:
     assert list(vars(target).values()) == [Path("here") / name for name in names]
 
 
-def test_hybrid_needs_a_quantizing_dtype_and_at_most_two_formats() -> None:
+def test_hybrid_and_analysis_need_a_quantizing_dtype_and_at_most_two_formats() -> None:
     layers = {"a": "dynamic_fixed_point-i16", "b": "dynamic_fixed_point-i16"}
     assert only("rv1126", dtype="int8", hybrid=layers).hybrid == layers
     assert only("rv1126", dtype="int8", hybrid={}).hybrid == {}
     with pytest.raises(Fault, match="fp16 is not quantized") as caught:
         only("rv1126", hybrid=layers)
     assert "--dtype int8" in caught.value.hint
+    with pytest.raises(Fault, match="--analysis: fp16 is not quantized"):
+        only("rv1126", analysis=True)
+    with pytest.raises(Fault) as caught:
+        only("rk2118", analysis=True)
+    assert caught.value.hint == "Leave --analysis out."
     three = {**layers, "c": "float32"}
     with pytest.raises(Fault, match="2 number formats, this would be asymmetric_affine-u8, dynamic_fixed"):
         only("rv1126", dtype="int8", hybrid=three)

@@ -190,6 +190,24 @@ def test_what_differs_between_chips_and_toolkits_lies_in_the_table(path: Path) -
             assert not found & names, f"{name(path)}:{node.lineno} compares with {found & names}"
 
 
+OPTIONS = [
+    {option for keys in toolkit.config_keys.values() for option in keys}
+    for toolkit in chips.toolkits().values()
+]
+SET_WHERE_IT_IS_KNOWN = {"custom_string": "host.steps.description", "disable_rules": "host.graph.regressions"}
+"""Option of one toolkit -> the module that sets it for those that have it."""
+
+
+@pytest.mark.parametrize("path", HOST, ids=name)
+def test_options_that_only_some_toolkits_have_lie_in_the_table(path: Path) -> None:
+    some = {
+        option for options in OPTIONS for option in options if not all(option in each for each in OPTIONS)
+    }
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in some:
+            assert SET_WHERE_IT_IS_KNOWN.get(node.value) == name(path), f"{name(path)}:{node.lineno}"
+
+
 @pytest.mark.parametrize("kit", chips.kits().values(), ids=lambda kit: str(kit.name))
 def test_kit_has_all_that_belongs_to_one(kit: chips.Kit) -> None:
     from host.engines import recipe

@@ -4,16 +4,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto
+from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
 from host.settings import Settings
 from host.sources.native import model as native
+from host.sources.onnx import model as onnx_model
 from host.sources.source import Source
-from host.steps import staging
+from host.steps import judgement, staging
 from host.steps.staging import Staged
 from shared import chips
+from shared.chips import Toolkit
+from tests import models
 
 DATA = Path(__file__).parents[1] / "data"
 TOOLKIT = chips.toolkit("toolkit2")
+LEGACY = chips.toolkit("legacy")
+MEAN, STD = (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)
 
 
 def staged(model: Path, folder: Path, quantize: bool = True) -> Staged:
@@ -42,3 +49,46 @@ def test_quantized_model_is_not_calibrated(name: str, std: float, dtype: str, tm
     assert made.config["std_values"] == [[std] * 3]
     (given,) = made.inputs
     assert given.dtype == dtype and given.image is not None and given.image.std == (std,) * 3
+
+
+@pytest.mark.parametrize("toolkit", [TOOLKIT, LEGACY], ids=lambda toolkit: str(toolkit.name))
+@pytest.mark.parametrize("blue_first", [False, True])
+def test_float_model_is_fed_in_its_own_order_of_colours(
+    toolkit: Toolkit, blue_first: bool, tmp_path: Path
+) -> None:
+    """Colours are turned first, then normalised: mean and std are in the model's order."""
+    model = models.save(models.conv(opset=12), tmp_path / "m.onnx")
+    config = {toolkit.colours.option: toolkit.colours.blue_first} if blue_first else {}
+    settings = Settings(("any",), (model,), mean=MEAN, std=STD, config=config)
+    made = staging.stage(settings, onnx_model.load(model, toolkit), True, toolkit, tmp_path)
+    (pixels,) = [np.load(tmp_path / Path(path).name) for path in made.heldout]
+    (fed,) = judgement.held_out(made, tmp_path)
+    wanted = pixels[..., ::-1] if blue_first else pixels
+    assert np.allclose(fed[:, 0].transpose(0, 2, 3, 1), (wanted - np.array(MEAN)) / np.array(STD))
+
+
+@pytest.mark.parametrize(
+    ("second", "given", "sent", "blue_first"),
+    [
+        ((1, 3, 8, 8), None, "0 1 2#0 1 2", (False, False)),
+        ((1, 3, 8, 8), "0 1 2#2 1 0", None, (False, True)),
+        ((1, 3, 8, 8), "2 1 0", None, (True, False)),
+        ((1, 1, 8, 8), None, None, (False, False)),
+        ((1, 10), None, None, (False, False)),
+    ],
+    ids=str,
+)
+def test_every_input_in_colour_has_an_order(
+    second: tuple[int, ...], given: str | None, sent: str | None, blue_first: tuple[bool, ...], tmp_path: Path
+) -> None:
+    """The toolkit documents it for colours alone: with other inputs beside them it is left to the toolkit."""
+    shapes = {"a": (1, 3, 8, 8), "b": second}
+    inputs = [make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    outputs = [make_tensor_value_info(f"{name}_out", TensorProto.FLOAT, shapes[name]) for name in shapes]
+    nodes = [make_node("Relu", [name], [f"{name}_out"]) for name in shapes]
+    proto = make_model(make_graph(nodes, "two", inputs, outputs), opset_imports=[make_opsetid("", 12)])
+    path = models.save(proto, tmp_path / "m.onnx")
+    option = LEGACY.colours.option
+    settings = Settings(("any",), (path,), config={option: given} if given else {})
+    made = staging.stage(settings, onnx_model.load(path, LEGACY), True, LEGACY, tmp_path)
+    assert (made.config.get(option), made.blue_first) == (sent, blue_first)

@@ -13,6 +13,9 @@ from host.sources.onnx.view import View, at, inner_graphs
 from shared.chips import Toolkit
 from shared.faults import Fault
 
+QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul")
+"""Operators of models that somebody quantized, with scales that are in the file."""
+
 
 def refuse_custom_operators(proto: ModelProto) -> None:
     """Refuse operators outside the ONNX standard. Raises Fault model-op."""
