@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from shared.text import one_line
+
 PAD = 114
 """Grey of the letterbox's bars, as detectors are trained with."""
 
@@ -103,4 +105,4 @@ def check_header(path: Path) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
-    return " ".join(str(error).split()) or type(error).__name__
+    return one_line(error) or type(error).__name__

@@ -9,6 +9,7 @@ from onnx import ModelProto, NodeProto, TensorProto
 from onnx.helper import make_node, make_tensor_value_info
 from onnx.numpy_helper import from_array, to_array
 
+from host.sources.onnx.interface import graph_inputs
 from host.sources.onnx.opset import opset_of
 from host.sources.onnx.reach import drop_unused
 from host.sources.onnx.view import attribute
@@ -25,20 +26,23 @@ class Builder:
         self._taken = {name for node in graph.node for name in (*node.input, *node.output)}
         self._taken |= {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
 
-    def node(self, operator: str, *inputs: str, shape: Sequence[int] = (), **attributes: Any) -> str:
+    def node(
+        self, operator: str, *inputs: str, shape: Sequence[int] = (), output: str = "", **attributes: Any
+    ) -> str:
         """Append a node with one output; returns the output's name.
 
         Args:
             operator: the operator's type.
             inputs: names of tensors.
             shape: for Reshape, what to give as its second input.
+            output: its name, which no other tensor has; by default one that is found.
             attributes: of the node.
         """
         if shape:
             inputs = (*inputs, self.constant(np.asarray(shape, np.int64)))
-        output = self._fresh(operator.lower())
-        self._proto.graph.node.append(make_node(operator, inputs, [output], name=output, **attributes))
-        return output
+        name = self._fresh(operator.lower())
+        self._proto.graph.node.append(make_node(operator, inputs, [output or name], name=name, **attributes))
+        return output or name
 
     def constant(self, values: NDArray[Any]) -> str:
         """Add a constant; returns its name."""
@@ -84,7 +88,7 @@ class Builder:
         return str(copy.output[0])
 
     def name(self, tensor: str, wished: str) -> str:
-        """Rename a tensor; returns its new name, with underscores behind it where another had it."""
+        """Rename a tensor; returns its new name, with a number behind it where another had it."""
         name = self._fresh(wished)
         for node in self._proto.graph.node:
             for names in (node.input, node.output):
@@ -94,11 +98,14 @@ class Builder:
         return name
 
     def finish(self, outputs: Sequence[tuple[str, Sequence[int]]]) -> ModelProto:
-        """The model with these outputs (name, shape) and nothing that they do not need."""
+        """The model with these outputs (name, shape) and nothing else; new ones are floats."""
         graph = self._proto.graph
+        types = {value.name: value.type.tensor_type.elem_type for value in graph.output}
         del graph.output[:]
-        graph.output.extend(make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs)
-        drop_unused(self._proto)
+        graph.output.extend(
+            make_tensor_value_info(name, types.get(name, TensorProto.FLOAT), shape) for name, shape in outputs
+        )
+        drop_unused(self._proto, keep=[value.name for value in graph_inputs(self._proto)])
         return self._proto
 
     def _fresh(self, wished: str) -> str:

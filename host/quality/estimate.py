@@ -30,6 +30,9 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from host.sources.onnx.trial import session
+from shared.text import one_line
+
 MODEL = "model.onnx"
 CALIBRATION = "calibration.npz"
 INPUTS = "inputs.npz"
@@ -60,7 +63,10 @@ def estimate(folder: Path) -> None:
     """Quantize the model in `folder`, run it on the inputs there, write the answers: [N, *output shape]."""
     # constants are computed and normalisations become part of convolutions, as in a toolkit
     folded, quantized = folder / "folded.onnx", folder / "quantized.onnx"
-    names = [each.name for each in _session(folder / MODEL, _BASIC, str(folded)).get_inputs()]
+    folding = session(
+        str(folder / MODEL), graph_optimization_level=_BASIC, optimized_model_filepath=str(folded)
+    )
+    names = [each.name for each in folding.get_inputs()]
     operators = {node.op_type for node in onnx.load(folded).graph.node}
     quantize_static(
         folded,
@@ -79,8 +85,8 @@ def estimate(folder: Path) -> None:
         },
     )
     # operators compute in float and are rounded: fused integer kernels differ from processor to processor
-    session = _session(quantized, _NONE)
-    answers = [session.run(None, feed) for feed in _feeds(names, folder / INPUTS)]
+    rounding = session(str(quantized), graph_optimization_level=_NONE)
+    answers = [rounding.run(None, feed) for feed in _feeds(names, folder / INPUTS)]
     write(folder / OUTPUTS, [np.stack(each) for each in zip(*answers, strict=True)])
 
 
@@ -101,14 +107,6 @@ def _feeds(names: Sequence[str], path: Path) -> list[dict[str, Array]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*read(path), strict=True)]
 
 
-def _session(model: Path, optimization: Any, optimized: str = "") -> Any:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = optimization
-    options.optimized_model_filepath = optimized
-    return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-
-
 def _limit(memory_bytes: int) -> None:
     """Let allocations above the limit fail, where the system can do that."""
     try:
@@ -126,7 +124,7 @@ def main(argv: list[str]) -> int:
         _limit(int(argv[1]))
         estimate(Path(argv[0]))
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
-        print(" ".join(f"{type(error).__name__}: {error}".split())[:300], file=sys.stderr)
+        print(one_line(f"{type(error).__name__}: {error}"), file=sys.stderr)
         return 1
     return 0
 

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from host.sources.onnx.interface import graph_inputs, shape_text, static_shape
+from host.sources.onnx.trial import session
 from shared.faults import Fault
+from shared.text import one_line
 
 
 def normalise(images: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
@@ -32,16 +33,14 @@ def reference_outputs(proto: ModelProto, inputs: Mapping[str, NDArray[Any]]) -> 
     Raises:
         Fault: model-shape when an item does not fit its input, model-op when ONNX Runtime refuses the model.
     """
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
     count = min(len(items) for items in inputs.values())
     try:
-        session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        answers = [session.run(None, _feed(proto, inputs, index)) for index in range(count)]
+        running = session(proto.SerializeToString())
+        answers = [running.run(None, _feed(proto, inputs, index)) for index in range(count)]
     except Fault:
         raise
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
-        cause = " ".join(str(error).split())[:300]
+        cause = one_line(error)
         raise Fault("model-op", f"ONNX Runtime cannot run the model to compare with: {cause}") from error
     names = [value.name for value in proto.graph.output]
     return {name: np.stack(stacked) for name, stacked in zip(names, zip(*answers, strict=True), strict=True)}

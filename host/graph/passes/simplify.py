@@ -10,6 +10,7 @@ from onnxslim import slim
 from host.graph.recipe import Graph, Request
 from host.sources.onnx.inference import note_shapes
 from shared.faults import Fault
+from shared.text import one_line
 
 # toolkits fuse operators in their own ways; the other two find nothing in exports, for half of the time
 _LEFT_OUT = ["graph_fusion", "subexpression_elimination", "weight_tying"]
@@ -29,7 +30,7 @@ def simplify(graph: Graph, _request: Request) -> tuple[Graph, str] | None:
         note_shapes(shaped)
         slimmed = slim(shaped, skip_optimizations=_LEFT_OUT, no_shape_infer=True)
     except Exception as error:
-        cause = " ".join(str(error).split())[:300]
+        cause = one_line(error)
         raise Fault("model-invalid", f"onnxslim cannot simplify the model: {cause}.") from error
     after = len(slimmed.graph.node)
     if after == before:

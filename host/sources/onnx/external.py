@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from onnx import GraphProto, ModelProto, TensorProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
+from host.sources.onnx.view import inner_graphs
 from shared.faults import Fault
 
 
@@ -24,8 +25,8 @@ def tensors(graph: GraphProto) -> Iterator[TensorProto]:
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                yield from tensors(inner)
+        for inner in inner_graphs(node):
+            yield from tensors(inner)
 
 
 def locations(proto: ModelProto) -> tuple[str, ...]:

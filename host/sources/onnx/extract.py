@@ -11,6 +11,7 @@ from host.sources.onnx.inference import note_shapes
 from host.sources.onnx.interface import graph_inputs
 from shared import chips
 from shared.faults import Fault
+from shared.text import one_line
 
 
 def cut_out(
@@ -56,5 +57,5 @@ def _part(proto: ModelProto, names: list[str], ends: list[str]) -> ModelProto:
         check_model(part)
         return part
     except Exception as error:  # several kinds, for tensors that do not hang together
-        cause = " ".join(str(error).split())[:200]
+        cause = one_line(error)
         raise Fault("bad-option", f"--inputs and --outputs: no graph lies between them ({cause})") from error

@@ -16,7 +16,7 @@ from onnx.helper import make_attribute, make_node, make_tensor_value_info
 from onnx.inliner import inline_selected_functions
 from onnx.numpy_helper import from_array
 
-from host.sources.onnx.view import View, at, attribute
+from host.sources.onnx.view import STANDARD, View, at, attribute
 
 
 class OpsetError(Exception):
@@ -34,7 +34,7 @@ def lowered(proto: ModelProto, opset: int, to: int) -> ModelProto:
     proto = _expanded(proto, opset, to)
     _rewrite(proto.graph, View(proto), opset, to)
     for entry in proto.opset_import:
-        if entry.domain in ("", "ai.onnx"):
+        if entry.domain in STANDARD:
             entry.version = to
     return proto
 
@@ -96,7 +96,7 @@ def _older(node: NodeProto, look: View, opset: int, to: int) -> Iterator[NodePro
 def _schema(node: NodeProto, opset: int) -> OpSchema | None:
     """The operator's definition in a standard operator set; None for one that it does not have."""
     try:
-        return get_schema(node.op_type, opset) if node.domain in ("", "ai.onnx") else None
+        return get_schema(node.op_type, opset) if node.domain in STANDARD else None
     except SchemaError:
         return None
 

@@ -24,6 +24,7 @@ from host.sources.recognition.contents import not_onnx, refuse_other_formats, re
 from host.sources.source import TensorSpec
 from shared.chips import Toolkit
 from shared.faults import Fault
+from shared.text import one_line
 
 _MAX_BYTES = 2**31 - 1  # protobuf's limit for one message
 
@@ -160,7 +161,7 @@ def _check(proto: ModelProto, path: Path) -> None:
 
 
 def _invalid(path: Path, error: Exception) -> Fault:
-    cause = " ".join(str(error).split("==>")[0].split())[:300]
+    cause = one_line(str(error).split("==>")[0])
     return Fault("model-invalid", f"{path} is not a valid ONNX model: {cause.rstrip('.')}.")
 
 

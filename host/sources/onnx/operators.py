@@ -4,12 +4,10 @@ The vendor accepts some operators without an NPU lowering and reports success, a
 others, or gives up with words about its own insides. Which ones, the table tells of each toolkit.
 """
 
-from collections.abc import Iterator
-
-from onnx import GraphProto, ModelProto, NodeProto
+from onnx import ModelProto
 
 from host.sources.onnx.limits import LIMITS
-from host.sources.onnx.view import View, at, inner_graphs
+from host.sources.onnx.view import STANDARD, View, all_nodes, at
 from shared.chips import Toolkit
 from shared.faults import Fault
 
@@ -19,8 +17,8 @@ QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul
 
 def refuse_custom_operators(proto: ModelProto) -> None:
     """Refuse operators outside the ONNX standard. Raises Fault model-op."""
-    for node in _nodes(proto.graph):
-        if node.domain not in ("", "ai.onnx"):
+    for node in all_nodes(proto.graph):
+        if node.domain not in STANDARD:
             raise Fault("model-op", f"Operator {node.op_type}{at(node)} is custom (domain {node.domain}).")
 
 
@@ -41,10 +39,3 @@ def refuse_operators(proto: ModelProto, toolkit: Toolkit, quantize: bool) -> Non
         for limit in limits:
             if node.op_type in limit.operators and limit.exceeds(node, graph):
                 raise Fault("model-op", f"Operator {node.op_type}{at(node)} {limit.reason}.", limit.cure)
-
-
-def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
-    for node in graph.node:
-        yield node
-        for inner in inner_graphs(node):
-            yield from _nodes(inner)

@@ -10,14 +10,16 @@ from onnx.version_converter import convert_version
 
 from host.sources.onnx.lowering import OpsetError, lowered
 from host.sources.onnx.trial import TrialError, random_inputs, run
+from host.sources.onnx.view import STANDARD
 from shared.faults import Fault
+from shared.text import one_line
 
 _TOLERANCE = 1e-5
 
 
 def opset_of(proto: ModelProto) -> int:
     """The version of the standard operator set that the model is written in."""
-    return next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    return next((entry.version for entry in proto.opset_import if entry.domain in STANDARD), 0)
 
 
 def fit_opset(proto: ModelProto, oldest: int, newest: int, max_ir_version: int) -> tuple[str, ...]:
@@ -72,7 +74,7 @@ def _proved(proto: ModelProto, other: ModelProto) -> ModelProto:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split("==>")[0].split())[:300].rstrip(".")
+    return one_line(str(error).split("==>")[0]).rstrip(".")
 
 
 def _equal(before: NDArray[Any], after: NDArray[Any]) -> bool:

@@ -1,5 +1,7 @@
 """What lies between a graph's inputs and its outputs. What does not, toolkits drop or stumble over."""
 
+from collections.abc import Collection
+
 from onnx import ModelProto
 
 from host.sources.onnx.interface import graph_inputs
@@ -7,8 +9,13 @@ from host.sources.onnx.view import reads
 from shared.faults import Fault
 
 
-def drop_unused(proto: ModelProto) -> tuple[str, ...]:
-    """Remove what no output needs, in place: nodes, weights and inputs; returns the inputs' names."""
+def drop_unused(proto: ModelProto, keep: Collection[str] = ()) -> tuple[str, ...]:
+    """Remove what no output needs, in place: nodes, weights and inputs; returns the inputs' names.
+
+    Args:
+        proto: the model.
+        keep: inputs that stay although no output needs them.
+    """
     graph = proto.graph
     wanted = {value.name for value in graph.output}
     kept = []
@@ -16,6 +23,7 @@ def drop_unused(proto: ModelProto) -> tuple[str, ...]:
         if wanted.intersection(node.output):
             kept.append(node)
             wanted.update(reads(node))
+    wanted.update(keep)
     unused = tuple(value.name for value in graph_inputs(proto) if value.name not in wanted)
     for field, content in (
         (graph.node, kept[::-1]),

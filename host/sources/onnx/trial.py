@@ -10,6 +10,7 @@ from onnx import ModelProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from host.sources.onnx.interface import graph_inputs, static_shape
+from shared.text import one_line
 
 
 class TrialError(Exception):
@@ -31,16 +32,27 @@ def random_inputs(proto: ModelProto) -> dict[str, NDArray[Any]]:
     return inputs
 
 
+def session(model: str | bytes, **options: Any) -> Any:
+    """An ONNX Runtime session that keeps its log to itself.
+
+    Args:
+        model: a file, or its content.
+        options: of `SessionOptions`.
+    """
+    told = ort.SessionOptions()
+    told.log_severity_level = 4  # what goes wrong is raised; its own lines would reach the user's screen
+    for name, value in options.items():
+        setattr(told, name, value)
+    return ort.InferenceSession(model, told, providers=["CPUExecutionProvider"])
+
+
 def run(proto: ModelProto, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
     """The model's outputs, in graph order.
 
     Raises:
         TrialError: ONNX Runtime refuses the model or the input.
     """
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised; its own lines would reach the user's screen
     try:
-        session = ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        return list(session.run(None, dict(inputs)))
+        return list(session(proto.SerializeToString()).run(None, dict(inputs)))
     except Exception as error:  # onnxruntime's exceptions share no base class of their own
-        raise TrialError(" ".join(str(error).split())[:300]) from error
+        raise TrialError(one_line(error)) from error

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 from onnx.helper import get_attribute_value
 from onnx.numpy_helper import from_array, to_array
 
 from host.sources.onnx.inference import inferred
 from host.sources.onnx.interface import graph_inputs
+
+STANDARD = ("", "ai.onnx")
+"""The domain of ONNX's own operators, in both of its spellings."""
 
 # how a Constant may hold its value
 _PLAIN = {
@@ -78,7 +81,18 @@ class View:
 
 def inner_graphs(node: NodeProto) -> Iterator[GraphProto]:
     """The graphs in an operator's attributes: branches and loop bodies."""
-    return (entry.g for entry in node.attribute if entry.HasField("g"))
+    for entry in node.attribute:
+        yield from entry.graphs
+        if entry.HasField("g"):
+            yield entry.g
+
+
+def all_nodes(graph: GraphProto | FunctionProto) -> Iterator[NodeProto]:
+    """The nodes of a graph, each with those of its inner graphs behind it."""
+    for node in graph.node:
+        yield node
+        for inner in inner_graphs(node):
+            yield from all_nodes(inner)
 
 
 def reads(node: NodeProto) -> set[str]:

@@ -6,6 +6,7 @@ from onnx.numpy_helper import to_array
 
 from host.sources.onnx.external import tensors
 from shared.faults import Fault
+from shared.text import one_line
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
 
@@ -27,13 +28,9 @@ def refuse_broken_weights(proto: ModelProto) -> None:
         try:
             values = to_array(tensor)
         except Exception as error:  # numpy and ml_dtypes raise whatever the damaged field leads them to
-            raise Fault("model-invalid", f"Tensor {tensor.name!r} is damaged: {_line(error)}.") from error
+            raise Fault("model-invalid", f"Tensor {tensor.name!r} is damaged: {one_line(error)}.") from error
         if tensor.data_type not in _FLOATS or np.isfinite(values).all():
             continue
         if np.isnan(values).any() or tensor.name in weights:
             what = "NaN" if np.isnan(values).any() else "infinite values"
             raise Fault("model-weights", f"Tensor {tensor.name!r} has {what} in it.")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -1,21 +1,19 @@
 """Reads an ONNX model: what its graph says, without the checks that a conversion makes."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
-from onnx import FunctionProto, GraphProto, NodeProto, ValueInfoProto
+from onnx import NodeProto, ValueInfoProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
 from host.sources.onnx.external import external_files, tensors
 from host.sources.onnx.interface import graph_inputs, shape_of
 from host.sources.onnx.model import parse
 from host.sources.onnx.opset import opset_of
-from host.sources.onnx.view import inner_graphs
+from host.sources.onnx.view import STANDARD, all_nodes
 from host.sources.source import Interface, Port
-
-_STANDARD = ("", "ai.onnx")
 
 
 def read(files: Mapping[str, Path]) -> Interface:
@@ -26,10 +24,10 @@ def read(files: Mapping[str, Path]) -> Interface:
     nodes = [
         node
         for graph in (proto.graph, *proto.functions)
-        for node in _nodes(graph)
+        for node in all_nodes(graph)
         if (node.domain, node.op_type) not in own
     ]
-    custom = {_name(node) for node in nodes if node.domain not in _STANDARD}
+    custom = {_name(node) for node in nodes if node.domain not in STANDARD}
     return Interface(
         version=f"opset {opset_of(proto)}, IR {proto.ir_version}",
         inputs=tuple(map(_port, graph_inputs(proto))),
@@ -40,16 +38,9 @@ def read(files: Mapping[str, Path]) -> Interface:
     )
 
 
-def _nodes(graph: GraphProto | FunctionProto) -> Iterator[NodeProto]:
-    for node in graph.node:
-        yield node
-        for inner in inner_graphs(node):
-            yield from _nodes(inner)
-
-
 def _name(node: NodeProto) -> str:
     """The operator; one of another domain with it."""
-    return str(node.op_type if node.domain in _STANDARD else f"{node.domain}.{node.op_type}")
+    return str(node.op_type if node.domain in STANDARD else f"{node.domain}.{node.op_type}")
 
 
 def _port(value: ValueInfoProto) -> Port:
