@@ -27,6 +27,9 @@ from shared.faults import Fault
 OF_ROUTE = ("model-op", "model-format", *ANOTHER_ROUTE)
 """Faults that another route may not meet: the toolkit, or the bridge, cannot take the model this way."""
 
+ANALYSIS = "analysis"
+"""How the names of the toolkits' error analyses begin: one of an earlier result says nothing of a new one."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -51,7 +54,7 @@ def convert(
     """
     with ExitStack() as claims:
         for each in plans:
-            delivery.prepare(each.target.artifact.parent)
+            claims.enter_context(delivery.prepared(each.target.artifact.parent))
             claims.enter_context(delivery.claimed(each.target.artifact))
         identity = facts.identify(settings, source)
         keys = {each.chip: _key(settings, each, engine, identity) for each in plans}
@@ -146,7 +149,7 @@ def _run(
     with jobs.batch() as folder:
         for each, directory, made in running.run(settings, source, engine, plans, identity, folder, screen):
             if isinstance(made, Fault):
-                outcomes.append(_failed(each, directory, made))
+                outcomes.append(Outcome(each, None, False, _logged(each, directory / "log.txt", made)))
             else:
                 outcomes.append(_finish(settings, each, keys[each.chip], made, directory))
     return outcomes
@@ -169,38 +172,47 @@ def _finish(settings: Settings, each: Plan, key: str, made: Facts, directory: Pa
 def _deliver(settings: Settings, each: Plan, entry: Path, from_cache: bool) -> Outcome:
     """Put an entry's files where the plan wants them, unless what is wrong with them is not allowed."""
     made = facts.read(entry)
-    checks = made["checks"]
-    if checks is not None and checks["verdict"] == "dead" and not settings.allow_dead:
-        return Outcome(each, made, from_cache, Fault("dead-output", checks["explanation"]))
-    placed = made["placement"]
-    if placed is not None and placed["verdict"] == "missing" and not settings.allow_cpu:
-        hint = f"{placed['advice']}. --allow-cpu keeps the file."
-        return Outcome(each, made, from_cache, Fault("placement", placed["explanation"], hint))
+    if fault := _wrong(settings, made):
+        return Outcome(each, made, from_cache, _logged(each, entry / facts.LOG, fault))
     target = each.target
     texts = {
         "record": record.dump(facts.as_record(made, settings, each)),
         "report": json.dumps(facts.as_report(made, each, from_cache), indent=2, ensure_ascii=False) + "\n",
     }
+    analysis = target.document(ANALYSIS).name
+    stale = {path for path in delivery.documents(target.report) if path.name.startswith(analysis)}
+    documents = {target.document(name): entry / facts.document(name) for name in made["documents"]}
     with tempfile.TemporaryDirectory() as folder:
         for name, text in texts.items():
             (Path(folder) / name).write_text(text, encoding="utf-8")
         delivery.deliver(
             {
-                **{target.document(name): entry / facts.document(name) for name in made["documents"]},
+                **documents,
                 target.log: entry / facts.LOG,
                 target.report: Path(folder) / "report",
                 target.record: Path(folder) / "record",
                 target.artifact: entry / facts.ARTIFACT,
             }
         )
-    target.failed_log.unlink(missing_ok=True)
+    for path in (target.failed_log, *(stale - documents.keys())):
+        path.unlink(missing_ok=True)
     return Outcome(each, made, from_cache, None)
 
 
-def _failed(each: Plan, directory: Path, fault: Fault) -> Outcome:
-    """Keep the log of a failed job beside where its result would have been."""
-    log = directory / "log.txt"
+def _wrong(settings: Settings, made: Facts) -> Fault | None:
+    """What is wrong with a result, unless it is allowed."""
+    checks, placed = made["checks"], made["placement"]
+    if checks is not None and checks["verdict"] == "dead" and not settings.allow_dead:
+        return Fault("dead-output", checks["explanation"])
+    if placed is not None and placed["verdict"] == "missing" and not settings.allow_cpu:
+        hint = f"{placed['advice']}. --allow-cpu keeps the file."
+        return Fault("placement", placed["explanation"], hint)
+    return None
+
+
+def _logged(each: Plan, log: Path, fault: Fault) -> Fault:
+    """The fault with the log of its job, kept beside where the result would have been."""
     if log.is_file():
         delivery.deliver({each.target.failed_log: log})
         fault.log = str(each.target.failed_log)
-    return Outcome(each, None, False, fault)
+    return fault

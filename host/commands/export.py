@@ -32,8 +32,7 @@ def run(settings: Settings, screen: Screen, as_json: bool) -> int:
     """
     source = recognise(settings.models)
     target, record = _target(settings, source)
-    delivery.prepare(target.parent)
-    with tempfile.TemporaryDirectory() as scratch:
+    with delivery.prepared(target.parent), tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         made = _export(settings, archives.unpack(source, folder / "unpacked"), folder, screen)
         for note in made.facts["notes"]:
@@ -100,10 +99,9 @@ def _record(source: Source, made: Export, target: Path) -> dict[str, Any]:
 
 def _target(settings: Settings, source: Source) -> tuple[Path, Path]:
     output = settings.output
-    if output is not None and output.suffix == ".onnx":
-        return output, output.with_name(f"{output.stem}.{RECORD}")
-    folder = output or Path("out") / source.main.stem
-    return folder / f"{source.main.stem}.onnx", folder / RECORD
+    if output is None or output.suffix != ".onnx":
+        output = (output or Path("out") / source.main.stem) / f"{source.main.stem}.onnx"
+    return output, output.with_name(f"{output.stem}.{RECORD}")
 
 
 def _ports(ports: list[dict[str, Any]]) -> str:

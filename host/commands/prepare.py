@@ -62,7 +62,6 @@ def _prepare(settings: Settings, scratch: Path, screen: Screen) -> list[dict[str
     for chip in named:
         dtype = chips.dtype(chip, settings.dtype or (DTYPE if DTYPE in chip.offered else chip.offered[0]))
         target = _target(settings, f"{chip.name}-{dtype.name}")
-        delivery.prepare(target.parent)
         kind = chip.toolkit.name, plan.preparation(chip, dtype, settings.head)
         source = sources[chip.toolkit.name]
         if kind not in prepared:

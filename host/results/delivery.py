@@ -1,11 +1,12 @@
 """Puts a result where the user wants it, whole or not at all, and never at the cost of an earlier one."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -14,14 +15,26 @@ from host import paths
 from shared.faults import Fault
 
 
-def prepare(folder: Path) -> None:
-    """Make sure that files can be written to `folder`; Fault output-invalid when they cannot."""
+@contextmanager
+def prepared(folder: Path) -> Iterator[None]:
+    """Make sure that files can be written to `folder`; what was made for that goes again if it stays empty.
+
+    Raises:
+        Fault: output-invalid or disk-full when they cannot.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise _fault(folder, error) from None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise _fault(folder, error) from None
+        yield
+    finally:
+        for each in made:
+            with suppress(OSError):  # it has files, or was never made
+                each.rmdir()
 
 
 @contextmanager
@@ -52,6 +65,7 @@ def deliver(files: Mapping[Path, Path]) -> None:
         for target, source in files.items():
             if target.is_dir():
                 raise Fault("output-invalid", f"{target} is a folder")
+            target.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
             os.close(handle)
             written[target] = Path(name)
@@ -64,6 +78,15 @@ def deliver(files: Mapping[Path, Path]) -> None:
     finally:
         for beside in written.values():
             beside.unlink(missing_ok=True)
+
+
+def documents(report: Path) -> list[Path]:
+    """The further files that an earlier report tells of, in its folder; none where there is no report."""
+    try:
+        named = json.loads(report.read_text(encoding="utf-8"))["documents"]
+        return [report.with_name(Path(name).name) for name in named]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
 
 
 def _umask() -> int:

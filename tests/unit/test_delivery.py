@@ -72,16 +72,19 @@ def test_missing_source_leaves_the_earlier_files(sources: dict[Path, Path], tmp_
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 
-def test_folder_is_made(tmp_path: Path) -> None:
-    delivery.prepare(tmp_path / "a" / "b")
-    assert list((tmp_path / "a" / "b").iterdir()) == []
+def test_folders_that_stay_empty_go_again(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with delivery.prepared(tmp_path / "a" / "b"), delivery.prepared(tmp_path / "mine" / "c"):
+        assert list((tmp_path / "a" / "b").iterdir()) == []
+        (tmp_path / "a" / "log.txt").touch()
+    assert {path.name for path in tmp_path.rglob("*")} == {"a", "log.txt", "mine"}
 
 
 @pytest.mark.parametrize("folder", ["file", "file/below", "/proc/rkforge"])
 def test_folder_that_cannot_be_written(tmp_path: Path, folder: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Fault, match="cannot write to") as caught:
-        delivery.prepare(tmp_path / folder)
+    with pytest.raises(Fault, match="cannot write to") as caught, delivery.prepared(tmp_path / folder):
+        pytest.fail("nothing can be written there")
     assert caught.value.code == "output-invalid"
 
 

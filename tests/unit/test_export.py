@@ -160,8 +160,8 @@ def test_links_that_a_checkpoint_left_are_not_followed(
 @pytest.mark.parametrize(
     ("output", "onnx", "record"),
     [
-        (None, "out/best/best.onnx", "out/best/onnx_source.yaml"),
-        (Path("here"), "here/best.onnx", "here/onnx_source.yaml"),
+        (None, "out/best/best.onnx", "out/best/best.onnx_source.yaml"),
+        (Path("here"), "here/best.onnx", "here/best.onnx_source.yaml"),
         (Path("here/net.onnx"), "here/net.onnx", "here/net.onnx_source.yaml"),
     ],
 )
