@@ -7,17 +7,20 @@ vendor's documentation: rkforge's authors did not have the toolkit. It has no si
 import importlib
 import os
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator, List
 
-from legacy import artifact, hybrid
+from legacy import artifact, hybrid, parameters
 from legacy.analysis import analyse
 from legacy.files import Place, calibration_list, workplace
 from legacy.loaders import IMPORTED_FIRST, LOADERS
 from shared.contract import Job
+from shared.faults import Fault
 from shared.installed import environment
 
 DTYPE = "asymmetric_affine-u8"
 """The toolkit's own default."""
+BATCH = "rknn_batch_size"
+"""The one option of a job that is not for config() but for build()."""
 WITHOUT_CODE = ("config",)
 """Calls that return None; for all others that is a failure."""
 
@@ -29,6 +32,9 @@ class Refused(RuntimeError):
 def convert(job: Job, directory: str, enter: Callable[[str], None], save: Callable[..., None]) -> None:
     """Convert `job` into `directory`; the harness explains whatever is raised here."""
     save(environment=environment())
+    batch = {BATCH: job.config[BATCH]} if BATCH in job.config else {}
+    if batch and job.hybrid is not None:
+        raise Fault("bad-option", "--set %s: hybrid quantization has no such option" % BATCH)
     with workplace(directory) as place:
         dataset = {"dataset": calibration_list(place, job.dataset)} if job.dataset else {}
         enter("load")
@@ -41,16 +47,30 @@ def convert(job: Job, directory: str, enter: Callable[[str], None], save: Callab
             else:
                 _load(rknn, job, place)
                 enter("quantize" if job.quantize else "build")
-                _check("build", rknn.build(do_quantization=job.quantize, **dataset))
+                _check("build", rknn.build(do_quantization=job.quantize, **dataset, **batch))
             enter("write")
             target = os.path.join(place.out, job.artifact)
             _check("export_rknn", rknn.export_rknn(export_path=target))
             documents = [hybrid.keep(parts, place.out)] if parts else []
-            save(after="the clean-up", documents=documents, warnings=artifact.remarks(target))
+            warnings = artifact.remarks(target) + _about(batch)
+            save(after="the clean-up", documents=documents, warnings=warnings)
+            if job.quantize:
+                save(after="the export of quantization parameters")
+                try:
+                    documents += parameters.export(rknn, target, place)
+                except Exception as error:  # the result is there, whatever the toolkit makes of this
+                    warnings.append("there are no quantization parameters: %s" % error)
+                save(after="the clean-up", documents=documents, warnings=warnings)
             if job.analysis:
                 enter("check")
                 save(after="the error analysis")
                 save(documents=documents + analyse(rknn, job, place))
+
+
+def _about(batch: Dict[str, Any]) -> List[str]:
+    """What a person should be told about a model that takes several samples at once."""
+    told = "%s=%s: the file takes and gives so many samples at once; model.decode.json describes one of them"
+    return [told % each for each in batch.items()]
 
 
 def _calibrate(job: Job, place: Place, dataset: Dict[str, str], enter: Callable[[str], None]) -> hybrid.Parts:
@@ -80,6 +100,7 @@ def _toolkit(job: Job) -> Iterator[Any]:
     rknn = RKNN()
     try:
         config = {**job.config, "target_platform": [job.config["target_platform"]]}
+        config.pop(BATCH, None)
         _check("config", rknn.config(**config))
         yield rknn
     finally:

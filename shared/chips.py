@@ -137,7 +137,7 @@ class Toolkit(NamedTuple):
     algorithms: Sequence[str]
     dtypes: Dict[str, Dtype]
     config_keys: Dict[str, Dict[str, Any]]
-    """Per version: option of `config` -> its default value."""
+    """Per version: option of `config`, or of another call that a driver passes it to -> its default value."""
     choices: Dict[str, Sequence[Any]]
     """Option of `config` -> its values, where the toolkit would take any other one without a word."""
 

@@ -25,7 +25,7 @@ TOOLKIT = chips.toolkit("legacy")
 ARTIFACT = TOOLKIT.artifact
 CHIPS = [chip for chip in chips.chips().values() if chip.toolkit == TOOLKIT]
 IMAGE = Environment("legacy", TOOLKIT.versions[0], chips.pythons(TOOLKIT)[0], "full").image
-FILES = {ARTIFACT, "rknn_source.yaml", "report.json", "log.txt", "model.decode.json"}
+FILES = {ARTIFACT, "rknn_source.yaml", "report.json", "log.txt", "model.decode.json", "quant_param.yml"}
 ANALYSIS = {"analysis.entire.txt", "analysis.individual.txt"}
 OLDEST = ("--engine", "local", "--python", chips.pythons(TOOLKIT)[-1])
 BOTH = [
@@ -233,7 +233,7 @@ def test_layers_and_analysis(
     assert set(contents(tmp_path / "auto")) == FILES | ANALYSIS | {"hybrid.quantization.cfg"}
     assert made(tmp_path / "auto")["built"]["chosen"] == {"Sigmoid_y_1": "dynamic_fixed_point-i16"}
     (artifact,) = ended.document["artifacts"]
-    assert len(artifact["documents"]) == 4
+    assert len(artifact["documents"]) == 5
 
     # what one conversion left is what the next one takes, once it is edited
     cfg = tmp_path / "auto" / "hybrid.quantization.cfg"

@@ -38,6 +38,9 @@ CASES = [
     (READY, "r.build(do_quantization=False)", -1, "no model is loaded"),
     (LOADED, "r.build(do_quantization=False)", 0, ""),
     (LOADED, "r.build(do_quantization=False, pre_compile=True)", -1, "pre_compile"),
+    (LOADED, "r.build(do_quantization=False, rknn_batch_size=0)", -1, "rknn_batch_size"),
+    (BUILT, "r.export_rknn_quant_params(model='m.onnx')", -1, "decode"),
+    (f"{BUILT}; r.export_rknn(export_path='o')", "r.export_rknn_quant_params(model='o')", -1, "of float16"),
     (LOADED, "r.build()", -1, "No such file or directory: 'dataset.txt'"),
     (
         f"{LOADED}; r.build()",

@@ -26,6 +26,8 @@ TOOLKIT = chips.toolkit("legacy")
 CHIPS = [chip.name for chip in chips.chips().values() if chip.toolkit.name == "legacy"]
 NOTICE = "This is NOT an RKNN model"
 IMAGES = 3
+PARAMETERS = "quant_param.yml"
+ANALYSIS = ["analysis.entire.txt", "analysis.individual.txt"]
 SETTINGS: dict[str, Any] = {"mean_values": [[0, 0, 0]], "std_values": [[255, 255, 255]]}
 
 
@@ -52,6 +54,8 @@ CASES = {
     **{f"algorithm {name}": Case(config={"quantized_algorithm": name}) for name in TOOLKIT.algorithms},
     **{f"file {suffix}": Case(suffix=suffix) for suffix in (".png", ".bmp", ".jpg", ".npy", ".webp")},
     "option": Case(config={"optimization_level": 2, "reorder_channel": "2 1 0"}),
+    "batch": Case(config={"rknn_batch_size": 4}),
+    "batch of hybrid": Case(model=SIGMOID, hybrid={}, config={"rknn_batch_size": 4}),
     "spaces": Case(folder="a folder\twith spaces"),
     "spaces hybrid": Case(model=SIGMOID, hybrid={}, analysis=True, folder="another folder"),
     "hybrid proposed": Case(model=SIGMOID, hybrid={}),
@@ -60,6 +64,7 @@ CASES = {
     "hybrid mixed": Case(model=SIGMOID, hybrid=MIXED),
     "analysis": Case(analysis=True),
     "analysis of floats": Case(dtype="fp16", analysis=True),
+    "analysis of fixed points": Case(dtype="dynamic_fixed_point-i8", analysis=True),
     "analysis of hybrid": Case(model=SIGMOID, hybrid={"Conv_c_2": "float32"}, analysis=True),
     "opset": Case(model=models.conv(opset=13)),
     "operator": Case(model=models.operator("Softplus", opset=12)),
@@ -268,9 +273,29 @@ def test_spaces_in_the_path(ran: Ran, name: str) -> None:
     assert not any(os.path.lexists(path) for path in paths)
 
 
+def test_batch_is_for_build(ran: Ran) -> None:
+    result = ran.good("batch")
+    assert dict(calls(ran.made("batch")))["build"]["rknn_batch_size"] == 4
+    assert any("rknn_batch_size=4: the file takes" in line for line in result.warnings)
+    assert not any("rknn_batch_size" in line for line in ran.good("option").warnings)
+
+
+def test_quantization_parameters(ran: Ran) -> None:
+    assert ran.good("dtype int8").documents == [PARAMETERS]
+    assert "zero_point" in (ran.directories["dtype int8"] / "out" / PARAMETERS).read_text()
+    assert ran.good("dtype fp16").documents == []
+
+
+def test_failed_quantization_parameters_are_a_warning(ran: Ran) -> None:
+    result = ran.good("dtype dynamic_fixed_point-i8")
+    assert result.documents == []
+    assert any("there are no quantization parameters" in line for line in result.warnings)
+    assert ran.good("analysis of fixed points").documents == ANALYSIS
+
+
 def test_proposals_are_kept(ran: Ran) -> None:
     result = ran.good("hybrid proposed")
-    assert result.documents == ["hybrid.quantization.cfg"]
+    assert result.documents == ["hybrid.quantization.cfg", PARAMETERS]
     assert ran.made("hybrid proposed")["built"]["chosen"] == {"Sigmoid_y_1": "dynamic_fixed_point-i16"}
 
 
@@ -305,10 +330,9 @@ def test_third_number_format_is_refused(ran: Ran) -> None:
 @pytest.mark.parametrize("name", ["analysis", "analysis of hybrid", "spaces hybrid"])
 def test_analysis(ran: Ran, name: str) -> None:
     result = ran.good(name)
-    analysis = ["analysis.entire.txt", "analysis.individual.txt"]
     hybrid = [] if CASES[name].hybrid is None else ["hybrid.quantization.cfg"]
-    assert result.documents == [*hybrid, *analysis]
-    for document in analysis:
+    assert result.documents == [*hybrid, PARAMETERS, *ANALYSIS]
+    for document in ANALYSIS:
         text = (ran.directories[name] / "out" / document).read_text()
         assert "_c_2\teculidean_norm=" in text
 
@@ -328,6 +352,7 @@ def test_failed_analysis_is_a_warning(ran: Ran) -> None:
         ("dynamic", "toolkit-refused", "load_onnx failed: ValueError: input x has a dynamic shape"),
         ("unknown option", "bad-option", "config() of this toolkit has no option quantized_method"),
         ("bad value", "toolkit-refused", "optimization_level 7"),
+        ("batch of hybrid", "bad-option", "hybrid quantization has no such option"),
         ("file .webp", "toolkit-refused", "neither an image of a known kind nor an array"),
         ("all files lost", "dataset-invalid", "none of the calibration files"),
         ("truncated file", "dataset-invalid", "could not read a calibration file to its end"),

@@ -141,6 +141,8 @@ class RKNN:
         values, graph = self._configured(), self._loaded()
         if pre_compile:
             raise ValueError("pre_compile was removed from build")
+        if type(rknn_batch_size) is not int or rknn_batch_size < -1 or rknn_batch_size == 0:
+            raise ValueError("rknn_batch_size %r is no such number" % rknn_batch_size)
         rows = self._calibrate(dataset, graph) if do_quantization else []
         self.calibrated = do_quantization
         dtype = values["quantized_dtype"] if do_quantization else "float16"
@@ -188,6 +190,24 @@ class RKNN:
         text = json.dumps({"built": self.built, "calls": self.calls}, indent=1, sort_keys=True)
         with open(export_path, "w") as stream:
             stream.write(NOTICE * 16 + text + "\n")
+        return 0
+
+    @call("exporting quantization parameters")
+    def export_rknn_quant_params(self, *, model: str, only_io: bool = True) -> int:
+        """Write {name}_quant_param.yml into the current directory; 0 or -1.
+
+        What there is to say of models without zero points is not documented: here it fails.
+        """
+        with open(model) as stream:
+            text = stream.read()
+        if not text.startswith(NOTICE):
+            raise ValueError("%s is no RKNN model" % model)
+        built = json.loads(text[text.index("{") :])["built"]
+        if not built["dtype"].startswith("asymmetric"):
+            raise ValueError("no parameters: the model is of %s" % built["dtype"])
+        name = os.path.splitext(os.path.basename(model))[0]
+        with open(name + "_quant_param.yml", "w") as stream:
+            stream.write("input:\n    scale: 0.00392157\n    zero_point: 0\n")
         return 0
 
     @call("doing accuracy analysis")
