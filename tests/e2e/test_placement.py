@@ -67,7 +67,6 @@ def test_small_enough_for_the_npu_is_not_refused(rkforge: Command, tmp_path: Pat
 
 
 def test_plain_model_is_fine_on_every_chip_that_judges(rkforge: Command, tmp_path: Path) -> None:
-
     judging = [chip.name for chip in chips.chips().values() if chip.cpu_ops is not None]
     assert {"rv1103", "rv1106", "rv1103b", "rv1106b", "rk2118"} == set(judging)
     ended = convert(rkforge, models.conv(), tmp_path, "--chip", ",".join(judging))
@@ -120,7 +119,11 @@ def test_rules_of_the_table_do_crash(rkforge: Command, tmp_path: Path, make: Any
     assert ended.status == 0, ended.stderr
     told = report(tmp_path)
     assert told["left_out"] == {}
-    assert [retry["config"] for retry in told["retries"]] == [{"disable_rules": [crashing]}]
+    (retry,) = told["retries"]
+    assert retry["config"] == {"disable_rules": [crashing]} and crashing in retry["reason"]
+    record = yaml.safe_load((tmp_path / "out" / "rknn_source.yaml").read_text())
+    assert record["toolkit"]["config"]["disable_rules"] == [crashing]
+    assert ended.document["checks"][0]["outputs"][0]["cosine"] > 0.999
 
 
 def test_rule_of_the_user_is_left_out_besides(rkforge: Command, tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
-"""Real exports of Ultralytics: made in a throw-away environment, recognised, laid out, converted.
+"""Real exports of Ultralytics: made where checkpoints are exported, recognised, laid out, converted.
 
-The package is AGPL-3.0: it is installed for these tests alone, and its exports are not kept.
+The package is AGPL-3.0: its exports are not kept.
 """
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from onnx import ModelProto
 
 from host.decoding.contract import Decode
 from host.decoding.decoder import Detections, decode
+from host.engines import local
 from host.graph.layouts import LAYOUTS
 from host.graph.prepare import prepare
 from host.graph.proof import distance
@@ -22,9 +22,8 @@ from host.sources.onnx import model as onnx_model
 from host.sources.onnx.trial import run
 from shared import chips
 from tests.conftest import ROOT, Command
+from tests.e2e.conftest import built
 
-PACKAGES = ("torch==2.13.0", "onnx==1.18.0", "opencv-python-headless", "pillow", "pyyaml", "requests")
-WITHOUT_THEIR_OWN = ("ultralytics==8.4.190", "torchvision")
 SIDE = 160
 EXPORTS: Mapping[str, tuple[int, str, str, bool]] = {
     "yolov8n": (12, "yolov8", "detect", False),
@@ -42,25 +41,18 @@ DETECTORS = [name for name, (_, family, _, _) in EXPORTS.items() if family != "c
 def exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The ONNX file of every model."""
     folder = tmp_path_factory.mktemp("ultralytics")
-    python = folder / "venv" / "bin" / "python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run_quietly(sys.executable, "-m", "venv", str(folder / "venv"))
-    run_quietly(*pip, *PACKAGES)
-    run_quietly(*pip, "--no-deps", *WITHOUT_THEIR_OWN)
+    python = str(local.interpreter(built("frameworks", "pytorch")))
     script = str(ROOT / "benchmarks" / "export_ultralytics.py")
     for opset, end2end in {(opset, end2end) for opset, _, _, end2end in EXPORTS.values()}:
         names = [name for name, (each, _, _, end) in EXPORTS.items() if (each, end) == (opset, end2end)]
         options = ["--sizes", str(SIDE), "--opsets", str(opset), *["--end2end"] * end2end]
-        run_quietly(str(python), script, str(folder), *options, "--models", *names)
+        command = [python, script, str(folder), *options, "--models", *names]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
     return {
         name: folder / f"{name}{'-e2e' * end2end}-{SIDE}-op{opset}.onnx"
         for name, (opset, _, _, end2end) in EXPORTS.items()
     }
-
-
-def run_quietly(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def found(proto: ModelProto, how: Decode) -> Detections:

@@ -4,10 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests import models
-from tests.conftest import Command
 from tests.e2e.conftest import Refused
 
 
@@ -26,24 +23,6 @@ def test_crash_that_is_understood(refused: Refused, tiny: Path, tmp_path: Path) 
     text = refused(3, "dtype-unsupported", "--model", str(tiny), "--engine", "local", *forced)
     assert "no such operation in this dtype" in text
     assert "Meet unsupported conv" in (tmp_path / "out" / "failed.log.txt").read_text(errors="replace")
-
-
-@pytest.mark.toolkit
-def test_broken_fuse_rule_is_left_out(rkforge: Command, tmp_path: Path) -> None:
-    """What the table foresees is asked back, so that the crash and the retry happen."""
-    models.save(models.distances_head(), tmp_path / "head.onnx")
-    ended = rkforge(
-        *("convert", "--chip", "rk3588", "--model", "head.onnx", "--engine", "local", "--output", "out"),
-        *("--set", "disable_rules=[]", "--json"),
-    )
-    assert ended.status == 0, ended.stderr
-    toolkit = yaml.safe_load((tmp_path / "out" / "rknn_source.yaml").read_text())["toolkit"]
-    (retry,) = toolkit["retries"]
-    assert "seperate_conv_rs_split" in retry["reason"]
-    assert (
-        toolkit["config"]["disable_rules"] == retry["config"]["disable_rules"] == ["seperate_conv_rs_split"]
-    )
-    assert ended.document["checks"][0]["outputs"][0]["cosine"] > 0.999
 
 
 @pytest.mark.toolkit

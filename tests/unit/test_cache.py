@@ -1,11 +1,14 @@
-"""The cache answers exactly the same request, with whole entries only."""
+"""The cache answers exactly the same request, with whole and undamaged entries only."""
 
+import hashlib
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from host.results import cache
+from host.steps import facts
 from shared.faults import Fault
 
 
@@ -62,3 +65,34 @@ def test_half_an_entry_is_never_kept(tmp_path: Path, folder: Path) -> None:
         cache.store("key", given)
     assert cache.find("key") is None
     assert list(folder.iterdir()) == []
+
+
+WHOLE = {
+    "artifact.rknn": b"made",
+    "facts.json": json.dumps(
+        {"artifact": {"sha256": hashlib.sha256(b"made").hexdigest()}, "documents": ["decode.json"]}
+    ).encode(),
+    "log.txt": b"said",
+    "document.decode.json": b"{}",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((name, None) for name in WHOLE),
+        ("artifact.rknn", b"mad"),
+        ("facts.json", WHOLE["facts.json"][:-1]),
+        ("facts.json", b"\xff" * 9),
+        ("facts.json", b"{}"),
+    ],
+)
+def test_damaged_entry_is_not_intact(tmp_path: Path, name: str, content: bytes | None) -> None:
+    for each, whole in WHOLE.items():
+        (tmp_path / each).write_bytes(whole)
+    assert facts.intact(tmp_path)
+    if content is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(content)
+    assert not facts.intact(tmp_path)
