@@ -19,15 +19,13 @@ from host.settings import Settings
 from host.sources.native import export_ports
 from host.sources.parts import files_of
 from host.sources.source import Source
-from shared import contract, pickles
+from shared import chips, contract, pickles
 from shared.contract import CONTRACT, Job, Result
 from shared.faults import Fault
 
 ARTIFACT, FACTS = "model.onnx", "export.json"
 KEYS = {"opset", "inputs", "outputs", "labels", "notes", "difference"}
 """Of what the exporter says."""
-PICKLED = ("pytorch",)
-"""Formats that are pickles: loading one runs what it names."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def to_onnx(
 
 def _refuse_untrusted(settings: Settings, source: Source, engine: Engine) -> None:
     """Fault pickle-refused for what may not be loaded where it would be."""
-    if source.format not in PICKLED or settings.trust_pickle:
+    if settings.trust_pickle or not chips.formats()[source.format].pickle:
         return
     path = source.files["model"]
     pickles.check(str(path))

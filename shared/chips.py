@@ -78,6 +78,8 @@ class Format(NamedTuple):
     """As people call it."""
     files: str
     """What it consists of, for lists that people read."""
+    pickle: bool = False
+    """Whether its own library runs what a file names when it loads it."""
 
 
 class Exporter(NamedTuple):

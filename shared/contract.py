@@ -24,8 +24,9 @@ class Source(NamedTuple):
     format: str
     """A key of the table's formats."""
     files: Dict[str, str]
-    """Role -> path. A single file has the role "model"; pairs are "prototxt" and "caffemodel", "cfg" and
-    "weights", "symbol" and "params"; TensorFlow's checkpoints are "meta", "index" and "data"."""
+    """Role -> path. A single file has the role "model", a SavedModel "folder"; pairs are "prototxt" and
+    "caffemodel", "cfg" and "weights", "symbol" and "params"; TensorFlow's checkpoints are "meta", "index" and
+    "data", the latter with "data1", "data2", ... where it is in several files."""
     inputs: List[str]
     """Names, as the format has them; empty where the file's own inputs are meant."""
     shapes: List[List[int]]
@@ -35,14 +36,16 @@ class Source(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One conversion for one chip, complete: the environment needs nothing else."""
+    """One conversion for one chip, or one export to ONNX, complete: the environment needs nothing else."""
 
     contract: int
     chip: str
+    """Empty for an export."""
     toolkit_version: str
     source: Source
     config: Dict[str, Any]
-    """Keyword arguments of the toolkit's `config`, target_platform included."""
+    """Keyword arguments of the toolkit's `config`, target_platform included; of an export its options: opset,
+    size and trust_pickle."""
     quantize: bool
     dataset: Optional[str]
     """The calibration list, or None when nothing is quantized."""
@@ -76,7 +79,10 @@ class Event(NamedTuple):
 
 
 class Artifact(NamedTuple):
-    """The .rknn file a job made, as read back from its own bytes; None for what its format does not tell."""
+    """The file a job made, .rknn or .onnx, as read back from its own bytes.
+
+    What its format does not tell is None, and `masked_bytes` 0: so are all but the first three of an export.
+    """
 
     file: str
     size: int

@@ -26,9 +26,13 @@ STRINGS = (
 )
 PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 GETS = ("GET", "BINGET", "LONG_BINGET")
-TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-CHANGES = ("BUILD", "SETITEM", "SETITEMS", "APPEND", "APPENDS", "ADDITEMS")
-"""Opcodes that change the object below their arguments."""
+TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+"""Opcode -> how many values it takes."""
+EXTENSIONS = ("EXT1", "EXT2", "EXT4")
+CHANGES = {"BUILD": 1, "APPEND": 1, "SETITEM": 2}
+"""Opcodes that change the object below so many arguments."""
+CHANGES_TO_MARK = ("SETITEMS", "APPENDS", "ADDITEMS")
+"""Those that change the object below a mark and any number of arguments."""
 
 
 class Name(NamedTuple):
@@ -66,7 +70,10 @@ class Scan:
             for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
                 if number > MAX_OPCODES:
                     raise _Undecidable("it has too many opcodes")
-                self._step(opcode, argument)
+                if opcode.name in _STEPS:
+                    _STEPS[opcode.name](self, argument)
+                else:
+                    self._other(opcode)
         except _Undecidable as error:
             self.unknown(str(error))
         except Exception:  # pickletools raises whatever its parsers meet
@@ -79,70 +86,50 @@ class Scan:
         """Keep that something could not be found out."""
         self.names["%s (%s)" % (UNKNOWN, why)] = None
 
-    def _step(self, opcode: Any, argument: Any) -> None:
-        name: str = opcode.name
-        if name in STRINGS:
-            self._stack.append(str(argument))
-        elif name in PUTS:
-            self._memo[int(argument)] = self._top()
-        elif name == "MEMOIZE":
-            self._memo[len(self._memo)] = self._top()
-        elif name in GETS:
-            if int(argument) not in self._memo:
-                raise _Undecidable("it asks for what it has not kept")
-            self._stack.append(self._memo[int(argument)])
-        elif name == "MARK":
-            self._stack.append(Mark())
-        elif name == "DUP":
-            self._stack.append(self._top())
-        elif name == "POP":
-            self._pop_any()
-        elif name in ("GLOBAL", "INST"):
-            module, _, attribute = str(argument).partition(" ")
-            found = self._imported(module, attribute)
-            if name == "INST":
-                self._call(found, self._to_mark())
-            else:
-                self._stack.append(found)
-        elif name == "STACK_GLOBAL":
-            attribute, module = self._pop(), self._pop()
-            if not (isinstance(module, str) and isinstance(attribute, str)):
-                raise _Undecidable("it computes a name")
-            self._stack.append(self._imported(module, attribute))
-        elif name in ("EXT1", "EXT2", "EXT4"):
-            raise _Undecidable("it uses the registry of extensions")
-        elif name == "EMPTY_TUPLE":
-            self._stack.append(())
-        elif name in TUPLES:
-            self._stack.append(self._tuple([self._pop() for _ in range(TUPLES[name])][::-1]))
-        elif name == "TUPLE":
-            self._stack.append(self._tuple(self._to_mark()))
-        elif name == "REDUCE":
-            arguments, called = self._pop(), self._pop()
-            self._call(called, arguments)
-        elif name == "NEWOBJ":
-            arguments, made = self._pop(), self._pop()
-            if arguments == () and isinstance(made, Name) and made.text not in GETATTR:
-                self._stack.append(None)  # an empty instance: its constructor is not called
-            else:
-                self._call(made, arguments)
-        elif name == "NEWOBJ_EX":
-            self._pop()
-            arguments, called = self._pop(), self._pop()
-            self._call(called, arguments)
-        elif name == "OBJ":
-            items = self._to_mark()
-            if not items:
-                raise _Undecidable("it calls nothing")
-            self._call(items[0], items[1:])
-        elif name in CHANGES:
-            self._change(name)
-        elif name == "BINPERSID":
-            self._stack.append(self._persistent(self._pop()))
-        elif name == "STOP":
-            self._used([self._pop()])
+    def _push(self, value: Any) -> None:
+        self._stack.append(value)
+
+    def _put(self, place: Any) -> None:
+        self._memo[int(place)] = self._top()
+
+    def _get(self, place: Any) -> None:
+        if int(place) not in self._memo:
+            raise _Undecidable("it asks for what it has not kept")
+        self._push(self._memo[int(place)])
+
+    def _global(self, argument: Any) -> Name:
+        module, _, attribute = str(argument).partition(" ")
+        return self._imported(module, attribute)
+
+    def _stack_global(self) -> Name:
+        attribute, module = self._pop(), self._pop()
+        if not (isinstance(module, str) and isinstance(attribute, str)):
+            raise _Undecidable("it computes a name")
+        return self._imported(module, attribute)
+
+    def _extension(self) -> None:
+        raise _Undecidable("it uses the registry of extensions")
+
+    def _reduce(self) -> None:
+        arguments, called = self._pop(), self._pop()
+        self._call(called, arguments)
+
+    def _new_object(self) -> None:
+        arguments, made = self._pop(), self._pop()
+        if arguments == () and isinstance(made, Name) and made.text not in GETATTR:
+            self._push(None)  # an empty instance: its constructor is not called
         else:
-            self._other(opcode)
+            self._call(made, arguments)
+
+    def _new_object_by_keywords(self) -> None:
+        self._pop()
+        self._reduce()
+
+    def _object(self) -> None:
+        items = self._to_mark()
+        if not items:
+            raise _Undecidable("it calls nothing")
+        self._call(items[0], items[1:])
 
     def _other(self, opcode: Any) -> None:
         """Whatever makes values out of values: what it takes and leaves is pickletools' knowledge."""
@@ -153,9 +140,7 @@ class Scan:
         self._used([self._pop() for _ in takes])
         self._stack.extend(None for _ in opcode.stack_after)
 
-    def _change(self, name: str) -> None:
-        changes = {"BUILD": 1, "APPEND": 1, "SETITEM": 2}
-        arguments = [self._pop() for _ in range(changes[name])] if name in changes else self._to_mark()
+    def _change(self, arguments: List[Any]) -> None:
         self._used(arguments)
         changed = self._top()
         if isinstance(changed, Name):
@@ -174,12 +159,12 @@ class Scan:
         if not isinstance(called, Name):
             raise _Undecidable("it calls what it computes")
         if called.text in GETATTR:
-            self._stack.append(self._attribute(called, arguments))
+            self._push(self._attribute(called, arguments))
             return
         self._used([arguments])
         if not self._calls(called.text):
             self.names[called.text + "()"] = None
-        self._stack.append(None)
+        self._push(None)
 
     def _attribute(self, getattr_: Name, arguments: Any) -> Optional[Name]:
         """A class's attribute, under the name that it would have in a newer pickle."""
@@ -207,10 +192,10 @@ class Scan:
         self._used([reference])
         return None
 
-    def _tuple(self, values: List[Any]) -> Any:
+    def _push_tuple(self, values: List[Any]) -> None:
         # flat: a tuple of tuples of tuples would take forever to look through
         self._used([value for value in values if isinstance(value, Name)])
-        return tuple(None if type(value) is tuple else value for value in values)
+        self._push(tuple(None if type(value) is tuple else value for value in values))
 
     def _top(self) -> Any:
         if not self._stack or isinstance(self._stack[-1], Mark):
@@ -234,3 +219,38 @@ class Scan:
             raise _Undecidable("its stack has no mark where one should be")
         self._stack.pop()
         return found[::-1]
+
+
+_Step = Callable[[Scan, Any], None]
+"""What is done for an opcode with its argument."""
+
+
+def _taking(count: int, step: _Step) -> _Step:
+    """A step that takes so many values from the stack."""
+    return lambda scan, _: step(scan, [scan._pop() for _ in range(count)][::-1])
+
+
+_STEPS: Dict[str, _Step] = {
+    **dict.fromkeys(STRINGS, lambda scan, text: scan._push(str(text))),
+    **dict.fromkeys(PUTS, Scan._put),
+    "MEMOIZE": lambda scan, _: scan._put(len(scan._memo)),
+    **dict.fromkeys(GETS, Scan._get),
+    "MARK": lambda scan, _: scan._push(Mark()),
+    "DUP": lambda scan, _: scan._push(scan._top()),
+    "POP": lambda scan, _: scan._pop_any(),
+    "GLOBAL": lambda scan, argument: scan._push(scan._global(argument)),
+    "INST": lambda scan, argument: scan._call(scan._global(argument), scan._to_mark()),
+    "STACK_GLOBAL": lambda scan, _: scan._push(scan._stack_global()),
+    **dict.fromkeys(EXTENSIONS, lambda scan, _: scan._extension()),
+    **{name: _taking(count, Scan._push_tuple) for name, count in TUPLES.items()},
+    "TUPLE": lambda scan, _: scan._push_tuple(scan._to_mark()),
+    "REDUCE": lambda scan, _: scan._reduce(),
+    "NEWOBJ": lambda scan, _: scan._new_object(),
+    "NEWOBJ_EX": lambda scan, _: scan._new_object_by_keywords(),
+    "OBJ": lambda scan, _: scan._object(),
+    **{name: _taking(count, Scan._change) for name, count in CHANGES.items()},
+    **dict.fromkeys(CHANGES_TO_MARK, lambda scan, _: scan._change(scan._to_mark())),
+    "BINPERSID": lambda scan, _: scan._push(scan._persistent(scan._pop())),
+    "STOP": lambda scan, _: scan._used([scan._pop()]),
+}
+"""Opcode -> what it does to what is known; all others make values out of values."""

@@ -79,7 +79,7 @@ def _port(port: Port) -> dict[str, Any]:
 
 def _pickle(source: Source) -> dict[str, list[str]] | None:
     """The names that a checkpoint's pickle mentions, and those that loading it would need trust for."""
-    if source.format != "pytorch":
+    if not chips.formats()[source.format].pickle:
         return None
     names = pickles.checkpoint_globals(str(source.files["model"]))
     return {"globals": names, "refused": pickles.refused(names)}

@@ -16,6 +16,7 @@ from host.sources.parts import external_names, in_saved_model
 from host.sources.recognition.checkpoints import refuse_weights_alone
 from host.sources.recognition.entries import DAMAGE, Entry, refuse_bomb
 from host.sources.source import Source
+from shared.chips import formats
 from shared.faults import Fault
 
 MAX_MEMBERS = 20_000
@@ -56,7 +57,7 @@ def unpack(source: Source, folder: Path) -> Source:
         data = _external(source, files, members)
         _refuse_bomb({**own, **data}, source.archive)
         _extract(archive, data, source.archive, folder)
-    if source.format == "pytorch":
+    if formats()[source.format].pickle:
         refuse_weights_alone(files["model"])
     return Source(source.format, files)
 

@@ -13,6 +13,7 @@ from host.sources.recognition.contents import Content, Part, identify, is_archiv
 from host.sources.recognition.entries import Entry, in_folder, on_disk, worth_a_look
 from host.sources.recognition.grouping import ROLES, Found, is_main, model
 from host.sources.source import Source
+from shared.chips import formats
 from shared.faults import Fault
 
 
@@ -36,7 +37,7 @@ def recognise(paths: Sequence[Path]) -> Source:
         source = _folder(paths[0])
     else:
         source = _file(paths[0])
-    if source.format == "pytorch" and source.archive is None:
+    if formats()[source.format].pickle and source.archive is None:
         refuse_weights_alone(source.files["model"])
     return source
 
