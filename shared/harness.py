@@ -89,6 +89,9 @@ def main(toolkit: Toolkit, argv: List[str]) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="how many to run at once (default 1)")
     parser.add_argument("job", nargs="+", help="a job directory")
     options = parser.parse_args(argv)
+    for job_dir in options.job:
+        if not os.access(job_dir, os.W_OK):
+            parser.error("%s is no job directory that this user can write to" % job_dir)
     aslr_off = settle(toolkit, argv)
     signal.signal(signal.SIGTERM, _stop)
     context = _forkserver(toolkit.module) if toolkit.preload else multiprocessing.get_context("spawn")
@@ -143,7 +146,7 @@ def run(toolkit: Toolkit, context: Any, job_dir: str, aslr_off: bool) -> None:
     retries: List[Dict[str, Any]] = []
     watch = Watch(job_dir, toolkit.progress)
     try:
-        job = contract.read_job(os.path.join(job_dir, "job.json"))
+        job = _read(job_dir)
         while True:
             attempt = _attempt(toolkit, context, job_dir, job, len(retries) + 1, watch)
             again = None if attempt.fault is None else toolkit.retry(job, watch.text)
@@ -152,6 +155,8 @@ def run(toolkit: Toolkit, context: Any, job_dir: str, aslr_off: bool) -> None:
             retries.append({"reason": again.reason, "config": again.config})
             job = job._replace(config={**job.config, **again.config})
             watch.event("load", "again: " + again.reason)
+    except Fault as unreadable:
+        attempt = Attempt(None, {}, unreadable)
     except (OSError, ValueError) as error:
         attempt = Attempt(None, {}, Fault("internal", "cannot run %s: %s" % (job_dir, error)))
     artifact, report, fault = attempt
@@ -174,6 +179,15 @@ def run(toolkit: Toolkit, context: Any, job_dir: str, aslr_off: bool) -> None:
     )
     contract.write_result(os.path.join(job_dir, "result.json"), result)
     watch.event("done")
+
+
+def _read(job_dir: str) -> Job:
+    """The job, which a person may have written; Fault bad-option for what is none."""
+    try:
+        return contract.read_job(os.path.join(job_dir, "job.json"))
+    except (OSError, ValueError) as error:
+        hint = "Write job.json as shared/contract.py describes it."
+        raise Fault("bad-option", "cannot read the job in %s: %s" % (job_dir, error), hint) from None
 
 
 class Attempt(NamedTuple):

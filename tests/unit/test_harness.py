@@ -111,7 +111,7 @@ def test_good_job(directories: Mapping[str, Path]) -> None:
         ("lie", "toolkit-op", "useless"),
         ("classified", "disk-full", "the disk is full"),
         ("abort with words", "disk-full", "the disk is full"),
-        ("foreign", "internal", "not a job of contract"),
+        ("foreign", "bad-option", "not a job of contract"),
     ],
 )
 def test_failure_becomes_a_fault(
@@ -131,6 +131,19 @@ def test_fault_of_the_driver_keeps_its_hint(directories: Mapping[str, Path]) -> 
     bad = result(directories["blame"])
     assert bad.fault is not None
     assert bad.fault["hint"] == "Mend it."
+
+
+def test_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(str(tmp_path / "typo")),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.endswith(f"{tmp_path}/typo is no job directory that this user can write to\n")
 
 
 @pytest.mark.parametrize(("preload", "in_child"), [("yes", False), ("no", True)])
