@@ -28,7 +28,7 @@ from host.decoding.decoder import Detections, decode
 from host.graph.layouts import LAYOUTS
 from host.graph.prepare import prepare
 from host.graph.proof import COORDINATES, SCORES, Distance, distance
-from host.graph.recipe import Prepared
+from host.graph.request import Prepared
 from host.sources.onnx import model as onnx_model
 from host.sources.onnx.trial import random_inputs, run
 from shared import chips

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from host import jobs, plan, running
 from host.engines.local import LocalEngine
 from host.engines.protocol import Limits
-from host.graph.recipe import Prepared
+from host.graph.request import Prepared
 from host.settings import Settings
 from host.sources.onnx import model as onnx_model
 from host.sources.recognition.recognise import recognise

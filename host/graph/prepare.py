@@ -1,4 +1,4 @@
-"""Prepares a graph for an NPU: the recipe, and the proof that what it computes has stayed the same."""
+"""Prepares a graph for an NPU: runs the passes, and proves that what it computes has stayed the same."""
 
 from collections.abc import Collection
 
@@ -13,17 +13,17 @@ from host.graph.passes.outputs_4d import outputs_4d
 from host.graph.passes.simplify import simplify
 from host.graph.proof import same
 from host.graph.ranges import Mixed, mixed, shared
-from host.graph.recipe import Change, Graph, Pass, Prepared, Request
+from host.graph.request import Change, Graph, Pass, Prepared, Request
 from host.sources.onnx.trial import TrialError, run
 from shared.faults import Fault
 
-# in the order in which they run; a quirk is asked for by its name
 PASSES: dict[str, Pass] = {
     "head": head_layout,
     "simplify": simplify,
     "one-transpose-dfl": one_transpose_dfl,
     "outputs-4d": outputs_4d,
 }
+"""In the order in which they run; which ones a chip needs is data in the table, its `quirks`."""
 _ALWAYS = ("head",)
 
 

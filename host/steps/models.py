@@ -10,7 +10,7 @@ from onnx import ModelProto
 
 from host.decoding.contract import Decode
 from host.graph.prepare import prepare
-from host.graph.recipe import Change, Prepared
+from host.graph.request import Change, Prepared
 from host.graph.rows import too_long
 from host.graph.spelling import spell_out
 from host.plan import Preparation

@@ -15,7 +15,7 @@ from host.graph.head import recognise, try_out
 from host.graph.layouts import CUTS
 from host.graph.prepare import prepare
 from host.graph.proof import distance
-from host.graph.recipe import Prepared
+from host.graph.request import Prepared
 from host.sources.onnx.trial import random_inputs, run
 from shared.faults import Fault
 from tests import heads

@@ -10,21 +10,11 @@ from onnx.numpy_helper import from_array, to_array
 
 from host.graph import prepare as preparation
 from host.graph.prepare import PASSES, prepare
-from host.graph.recipe import Graph, Request
+from host.graph.request import Graph, Request
 from host.sources.onnx.trial import random_inputs, run
 from shared.faults import Fault
 from tests import heads
-from tests.models import conv
-
-
-def half(proto: ModelProto) -> ModelProto:
-    """The same model in float16, inputs and outputs too."""
-    for tensor in proto.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT:
-            tensor.CopyFrom(from_array(to_array(tensor).astype(np.float16), tensor.name))
-    for value in (*proto.graph.input, *proto.graph.output):
-        value.type.tensor_type.elem_type = TensorProto.FLOAT16
-    return proto
+from tests.models import conv, half
 
 
 def two_images() -> ModelProto:

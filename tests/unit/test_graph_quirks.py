@@ -10,7 +10,7 @@ from host.decoding.contract import Decode, Output
 from host.graph.passes.one_transpose_dfl import one_transpose_dfl
 from host.graph.passes.outputs_4d import outputs_4d
 from host.graph.passes.simplify import simplify
-from host.graph.recipe import Graph, Pass, Request
+from host.graph.request import Graph, Pass, Request
 from host.sources.onnx.interface import static_shape
 from host.sources.onnx.trial import random_inputs, run
 from shared.faults import Fault

@@ -4,7 +4,7 @@ from host.decoding.contract import Decode
 from host.graph.cut import to_branches, to_decoded
 from host.graph.families import FAMILIES
 from host.graph.layouts import CUTS, chosen
-from host.graph.recipe import Graph, Request
+from host.graph.request import Graph, Request
 from shared.faults import Fault
 
 

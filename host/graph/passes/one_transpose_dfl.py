@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto
 from onnx.helper import make_attribute
 from onnx.version_converter import convert_version
 
-from host.graph.recipe import Graph, Request
+from host.graph.request import Graph, Request
 from host.sources.onnx.opset import opset_of
 from host.sources.onnx.view import attribute
 

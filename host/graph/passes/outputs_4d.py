@@ -8,7 +8,7 @@ boards were reported to write only half of their values. docs/decode.md has figu
 from dataclasses import replace
 
 from host.graph.builder import Builder
-from host.graph.recipe import Graph, Request
+from host.graph.request import Graph, Request
 from host.sources.onnx.interface import shape_text, static_shape
 
 

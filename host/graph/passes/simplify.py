@@ -7,7 +7,7 @@ toolkits on which nothing is left to chance.
 from onnx import ModelProto
 from onnxslim import slim
 
-from host.graph.recipe import Graph, Request
+from host.graph.request import Graph, Request
 from host.sources.onnx.inference import note_shapes
 from shared.faults import Fault
 from shared.text import one_line

@@ -1,8 +1,7 @@
-"""The passes that prepare a graph for an NPU, in the order in which they run.
+"""What a pass gets and what it gives, and what comes out when all have run.
 
-A pass is a function in a module of its own. It gets the graph so far and what was asked, and returns the new
-graph with one line that says what it changed, or None when there is nothing for it to do. Which passes a chip
-needs is data in the table (`quirks`); their order is this registry's.
+A pass is a function in a module of its own, under `passes`. It gets the graph so far and what was asked, and
+returns the new graph with one line that says what it changed, or None when there is nothing for it to do.
 """
 
 from collections.abc import Callable, Collection
