@@ -20,6 +20,23 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Sequence, Tu
 MANIFEST = "rkforge.json"
 NO_TORCH = "none"
 """The one source of PyTorch in a variant without it."""
+THIN = (
+    "cv2/data/*.xml",
+    "numpy/**/tests",
+    "onnx/backend/test",
+    "onnx/test",
+    "onnxruntime/capi/libonnxruntime.so*",  # for C++ programs: the Python module has its own copy inside
+    "onnxruntime/quantization",
+    "onnxruntime/tools",
+    "onnxruntime/transformers",
+    "scipy/**/tests",
+    "setuptools/tests",
+    "tensorflow/include",
+    "torch/bin/*[!r]",  # all but torch_shm_manager, which torch looks for at import
+    "torch/include",
+    "torch/test",
+)
+"""Globs under site-packages: what no environment misses. The READMEs tell how that was seen."""
 
 PROBE = """
 import json, platform, sysconfig
@@ -68,7 +85,7 @@ class Recipe(NamedTuple):
     parts: Callable[[str, str, str, str], List[Part]]
     """(version, Python, variant, PyTorch source) -> what is installed, in this order."""
     thin: Dict[str, Tuple[str, ...]]
-    """Variant -> globs under site-packages: what neither a conversion nor the simulator loads."""
+    """Variant -> globs, as THIN, for what only such an environment has."""
     sources: Callable[[str, str], List[str]] = no_choice
     """(Python, variant) -> where PyTorch can come from, preferred first."""
     beside: Tuple[Path, ...] = ()
@@ -129,7 +146,7 @@ def install(
     for part in parts:
         pip_install(interpreter, "--require-hashes", *part.options, "-r", str(part.lock))
     recipe.finish(site, variant)
-    thin(site, recipe.thin[variant])
+    thin(site, (*THIN, *recipe.thin[variant]))
     wheel = None if dependencies_only else _vendor_wheel(recipe, interpreter, version, minor)
     compile_all(interpreter, site)
     packages = _packages(interpreter)
@@ -145,6 +162,11 @@ def install(
         "packages": packages,
     }
     (venv / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def lock(folder: Path, name: str, python: str, suffix: str = "") -> Path:
+    """The lock in a folder of images/ that pins what `name` stands for, on a Python ("3.11")."""
+    return folder / "locks" / ("%s-py%s%s.lock" % (name, python.replace(".", ""), suffix))
 
 
 def thin(site: Path, patterns: Iterable[str]) -> None:

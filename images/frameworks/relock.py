@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from images.frameworks import install
+from images.installer import lock
 from images.pytorch import sources
 from images.pytorch.relock import RESOLVED
 from images.relock import Request
@@ -18,9 +19,10 @@ def requests(exporter: Exporter) -> Iterator[Request]:
         for variant, known in exporter.variants.items():
             wanted = (install.HERE / f"{variant}.in").read_text()
             for python in known.pythons:
-                yield Request(install.lock(version, python, variant), python, wanted, (*built, *excludes))
+                target = lock(install.HERE, version, python, f"-{variant}")
+                yield Request(target, python, wanted, (*built, *excludes))
     for python in chips.pythons(exporter):
         for name in RESOLVED:
             wanted = (install.HERE / f"torchvision-{sources.SOURCES[name].lock}.in").read_text()
-            lock = install.torchvision_lock(name, python)
-            yield Request(lock, python, wanted, (*built, "--no-deps"))
+            target = install.torchvision_lock(name, python)
+            yield Request(target, python, wanted, (*built, "--no-deps"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from images.installer import lock
 from images.legacy import install
 from images.relock import Request
 from shared import chips
@@ -26,4 +27,4 @@ def requests(toolkit: Toolkit) -> Iterator[Request]:
             patch = PATCH.get(python, python)
             yield Request(full, patch, common + tensorflow + frameworks, LAST_PACKAGES)
             yield Request(without_torch, patch, common + tensorflow, as_there)
-            yield Request(install.build_lock(python), patch, "setuptools\nwheel\n", as_there)
+            yield Request(lock(install.HERE, "build", python), patch, "setuptools\nwheel\n", as_there)

@@ -7,10 +7,10 @@ had, and every environment that wants PyTorch takes the same.
 from pathlib import Path
 from typing import List, NamedTuple, Tuple
 
+from images import installer
 from images.installer import Part
 
 HERE = Path(__file__).resolve().parent
-LOCKS = HERE / "locks"
 WHEELS = HERE / "wheels"
 INDEX = "https://download.pytorch.org/whl/cpu"
 
@@ -30,10 +30,7 @@ SOURCES = {
 }
 # README.md tells how it was seen that these are not missed.
 THIN = (
-    "torch/bin/*[!r]",  # all but torch_shm_manager, which torch looks for at import
-    "torch/include",
     "torch/lib/libtorch_cuda_linalg.so",
-    "torch/test",
     "nvidia/*/include",
     "nvidia/cudnn/lib/libcudnn_*",
 )
@@ -46,7 +43,7 @@ def names(python: str) -> List[str]:
 
 def lock(source: str, python: str) -> Path:
     """The lock that pins PyTorch from this source for this Python."""
-    return LOCKS / ("torch-%s-py%s.lock" % (SOURCES[source].lock, python.replace(".", "")))
+    return installer.lock(HERE, "torch-" + SOURCES[source].lock, python)
 
 
 def part(source: str, python: str) -> Part:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from images.installer import lock
 from images.relock import Request
 from images.toolkit2 import install
 from shared import chips
@@ -17,8 +18,8 @@ def requests(toolkit: Toolkit) -> Iterator[Request]:
     for python in chips.pythons(toolkit):
         for version in toolkit.versions:
             wanted = f"{common}\n{toolkit.package}=={version}"
-            yield Request(install.toolkit_lock(version, python), python, wanted, options)
+            yield Request(lock(install.HERE, version, python), python, wanted, options)
     wanted = (install.HERE / "tensorflow.in").read_text()
     options = (*BUILT, "--excludes", str(install.HERE / "tensorflow-excludes.txt"))
     for python in toolkit.variants[install.TENSORFLOW].pythons:
-        yield Request(install.tensorflow_lock(python), python, wanted, options)
+        yield Request(lock(install.HERE, install.TENSORFLOW, python), python, wanted, options)

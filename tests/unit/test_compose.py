@@ -11,6 +11,7 @@ from host import plan
 from host.engines import dockerfile, recipe
 from host.plan import Environment
 from images import wheel
+from images.pytorch import sources
 from shared import chips
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +75,17 @@ def test_arguments_are_the_dockerfiles(name: str) -> None:
     build = services()[name]["build"]
     text = (ROOT / build["dockerfile"]).read_text(encoding="utf-8")
     assert set(build["args"]) == set(re.findall(r"^ARG (\w+)", text, re.MULTILINE))
+
+
+def test_dockerfiles_with_pytorch_differ_in_names_alone() -> None:
+    texts = {}
+    for kit in chips.kits().values():
+        if sources.HERE in recipe.of(kit.name).beside:
+            text = (ROOT / "images" / kit.name / "Dockerfile").read_text(encoding="utf-8")
+            text = text.replace(kit.name, "KIT").replace(kit.versions[0], "VERSION")
+            texts[kit.name] = text.replace(f"VARIANT={chips.default_variant(kit)}", "VARIANT=DEFAULT")
+    first, *others = texts.values()
+    assert others and others == [first] * len(others)
 
 
 @pytest.mark.parametrize("name", services())

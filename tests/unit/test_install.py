@@ -143,7 +143,7 @@ def test_thin_removes_what_matches_and_nothing_else(tmp_path: Path) -> None:
     for name in kept + removed:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    installer.thin(tmp_path, toolkit2.THIN)
+    installer.thin(tmp_path, installer.THIN)
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")) == sorted(
         name for name in kept if "." in name
     )
