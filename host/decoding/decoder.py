@@ -14,6 +14,9 @@ from host.decoding.contract import Decode, Output
 
 Array = NDArray[np.float32]
 
+POINTS = {"corner+2t": (2.0, 0.0), "centre+t": (1.0, 0.5)}
+"""Coding of keypoints -> factor of the value, offset from the cell's corner."""
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -177,7 +180,7 @@ def _keypoints(
     xy, visibility = points[:, :, :2], points[:, :, 2:]
     if coding == "xy":
         return np.concatenate([_pixels(xy, how), visibility], axis=2)
-    factor, offset = {"corner+2t": (2, 0), "centre+t": (1, 0.5)}[coding]
+    factor, offset = POINTS[coding]
     xy = (xy * factor + grid.cell[:, None] + offset) * grid.stride[:, None]
     return np.concatenate([xy, sigmoid(visibility)], axis=2).astype(np.float32)
 

@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from host.decoding.contract import Decode, Output, Part
+from host.decoding.decoder import POINTS
 from host.graph.builder import Builder
 
 # from left, top, right, bottom: half the difference (x, y), the same turned by a quarter, and the sum (w, h)
 _SHIFT = np.array([[-1, 0, 1, 0], [0, -1, 0, 1]]) / 2
 _TURNED = np.array([[0, 1, 0, -1], [-1, 0, 1, 0]]) / 2
 _SIZE = np.array([[1, 0, 1, 0], [0, 1, 0, 1]])
-
-# keypoint codings: factor of the value, offset from the cell's corner
-_POINTS = {"corner+2t": (2.0, 0.0), "centre+t": (1.0, 0.5)}
 
 
 class Stride:
@@ -175,7 +173,7 @@ class Stride:
 
     def _located(self, values: str, axes: Sequence[int], how: tuple[float, float] | None = None) -> str:
         """(cell + offset + factor * value) * unit for x and y (axes 0 and 1), 0 for other channels."""
-        factor, offset = how or _POINTS[self.part("keypoints").coding]
+        factor, offset = how or POINTS[self.part("keypoints").coding]
         unit = np.asarray([*self._unit, 0])[axes]
         cells = (self._cells(axes) + offset) * unit[:, None, None]
         return self._plus(self._times(values, factor * unit), cells)

@@ -8,7 +8,6 @@ import json
 import mmap
 import re
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from host.sources.readers.damage import damaged
+from host.sources.recognition.entries import DAMAGE
 from host.sources.source import Interface, Port
 from shared.faults import Fault
 
@@ -47,7 +47,7 @@ def read(files: Mapping[str, Path]) -> Interface:
         return replace(told, version=version, operators={**told.operators, **marks})
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise damaged(path, TITLE, "its description is damaged") from error
-    except (OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except DAMAGE as error:
         raise damaged(path, TITLE) from error
 
 

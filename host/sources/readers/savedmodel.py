@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from host.sources.parts import SAVED_MODEL
 from host.sources.readers import graphdef
 from host.sources.readers.damage import damaged
 from host.sources.source import Interface, Port
@@ -23,7 +24,7 @@ def read(files: Mapping[str, Path]) -> Interface:
         Fault: model-invalid, or model-data-missing for variables that are not there.
     """
     folder = files["folder"]
-    path = folder / "saved_model.pb"
+    path = folder / SAVED_MODEL
     saved = graphdef.parse(path, "SavedModel", TITLE)
     if not saved.meta_graphs:
         raise damaged(path, TITLE, "it has no graph")

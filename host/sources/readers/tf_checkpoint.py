@@ -6,10 +6,10 @@ from pathlib import Path
 
 from host.sources.readers import graphdef
 from host.sources.readers.damage import damaged
+from host.sources.recognition.contents import INDEX_END
 from host.sources.source import Interface
 
 TITLE = "a TensorFlow checkpoint"
-_INDEX_END = bytes.fromhex("57fb808b247547db")  # of a LevelDB table
 
 
 def read(files: Mapping[str, Path]) -> Interface:
@@ -18,7 +18,7 @@ def read(files: Mapping[str, Path]) -> Interface:
     if not meta.graph_def.node:
         raise damaged(files["meta"], TITLE, "it has no graph")
     index = files["index"].read_bytes()
-    if not index.endswith(_INDEX_END):
+    if not index.endswith(INDEX_END):
         raise damaged(files["index"], "the index of a TensorFlow checkpoint")
     version = meta.meta_info_def.tensorflow_version
     told = graphdef.interface(meta.graph_def, f"TensorFlow {version}" if version else "")

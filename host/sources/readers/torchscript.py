@@ -6,7 +6,6 @@ of its example, as those of PyTorch 2 do.
 
 import re
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from host.sources.readers import pickled
 from host.sources.readers.damage import damaged
 from host.sources.readers.pickled import Tensor
+from host.sources.recognition.entries import DAMAGE
 from host.sources.source import Interface, Port
 from shared import pickles
 from shared.faults import Fault
@@ -33,16 +33,6 @@ _BUILT_IN = ("prim.", "aten.")
 _OWN = "__torch__."
 """Begins the names of the classes that an archive defines."""
 _EXAMPLE = "traced_inputs.pkl"
-_ZIP_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    OSError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-)
-"""What `zipfile` raises for damaged, encrypted or unknown contents; UnicodeDecodeError is a ValueError."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +93,7 @@ def _open(path: Path) -> _Archive:
                 pickles={name: file.read(members[name]) for name in pickles},
                 version=file.read(members["version"])[:8].decode().strip() if "version" in members else "1",
             )
-    except _ZIP_DAMAGE as error:
+    except DAMAGE as error:
         raise damaged(path, TITLE) from error
 
 

@@ -108,7 +108,7 @@ _MESSAGES: dict[str, Content] = {
     "coreml": Other("a Core ML model", _EXPORT),
 }
 
-_TABLE_MAGIC = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
+INDEX_END = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 """Ends the index of a TensorFlow checkpoint: that of LevelDB's tables."""
 _LARGEST_INDEX = 4 << 20
 """It has a line for each tensor; what is larger need not be unpacked to its end."""
@@ -157,7 +157,7 @@ def identify(entry: Entry) -> Content | None:
         return Part("darknet", "weights")
     if message := wire.format_of(head):
         return _MESSAGES[message]
-    if entry.size <= _LARGEST_INDEX and entry.tail(len(_TABLE_MAGIC)) == _TABLE_MAGIC:
+    if entry.size <= _LARGEST_INDEX and entry.tail(len(INDEX_END)) == INDEX_END:
         return Part("tf-checkpoint", "index")
     return None
 
