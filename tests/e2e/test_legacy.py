@@ -133,6 +133,7 @@ def test_every_format_goes_to_its_own_loader(name: str, run: Command, tmp_path: 
     ]
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["source"]["route"]["by"] == "native" and report["checks"] is None
+    assert configured(tmp_path / "out")["reorder_channel"] == "0 1 2"
     assert json.loads((tmp_path / "out" / "model.decode.json").read_text())["inputs"][0]["shape"] == [
         1,
         8,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from legacy import analysis as legacy_analysis
 from shared.contract import Source
 from tests.unit.test_contract import JOB
-from toolkit2 import analysis, reference, simulator
+from toolkit2 import analysis, heldout, reference, simulator
 
 Array = NDArray[Any]
 IMAGES = np.arange(5 * 8 * 6 * 3, dtype=np.uint8).reshape(5, 8, 6, 3)
@@ -54,6 +54,18 @@ def test_framework_gets_what_the_network_sees(
     asked = reference._as_asked(sample, job, 1, np.dtype(dtype), channels_last)
     assert asked.dtype == dtype and asked.flags.c_contiguous
     np.testing.assert_array_equal(asked, expected)
+
+
+def test_images_are_blue_first_where_the_model_takes_them_so(tmp_path: Path) -> None:
+    """The toolkit turns what calibrates by itself, and nothing that is fed to what it built."""
+    paths = [str(tmp_path / name) for name in ("images.npy", "maps.npy")]
+    np.save(paths[0], IMAGES)
+    np.save(paths[1], MAPS)
+    for blue_first in (False, True):
+        job = JOB._replace(config={"quant_img_RGB2BGR": blue_first}, heldout=paths)
+        images, maps = heldout.read(job)
+        np.testing.assert_array_equal(images, IMAGES[..., ::-1] if blue_first else IMAGES)
+        np.testing.assert_array_equal(maps, MAPS)
 
 
 @pytest.mark.parametrize(
