@@ -305,5 +305,17 @@ def youngest() -> ModelProto:
     return model(nodes, (1, 3, SIDE, SIDE), weights, opset=26)
 
 
+def half(proto: ModelProto) -> ModelProto:
+    """The same model in float16, inputs and outputs too."""
+    for tensor in proto.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            tensor.CopyFrom(
+                numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name)
+            )
+    for value in (*proto.graph.input, *proto.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    return proto
+
+
 def _normal(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(0, 0.2, shape).astype(np.float32)

@@ -22,6 +22,8 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto
+from onnx.numpy_helper import from_array, to_array
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -30,6 +32,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
+from host.sources.onnx.external import tensors
 from host.sources.onnx.trial import session
 from shared.text import one_line
 
@@ -63,9 +66,8 @@ def estimate(folder: Path) -> None:
     """Quantize the model in `folder`, run it on the inputs there, write the answers: [N, *output shape]."""
     # constants are computed and normalisations become part of convolutions, as in a toolkit
     folded, quantized = folder / "folded.onnx", folder / "quantized.onnx"
-    folding = session(
-        str(folder / MODEL), graph_optimization_level=_BASIC, optimized_model_filepath=str(folded)
-    )
+    model = _widened(onnx.load(folder / MODEL)).SerializeToString()
+    folding = session(model, graph_optimization_level=_BASIC, optimized_model_filepath=str(folded))
     names = [each.name for each in folding.get_inputs()]
     operators = {node.op_type for node in onnx.load(folded).graph.node}
     quantize_static(
@@ -101,6 +103,21 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
     def get_next(self) -> dict[str, Array] | None:
         """The next sample, as ONNX Runtime asks for it."""
         return next(self._feeds, None)
+
+
+def _widened(proto: ModelProto) -> ModelProto:
+    """The model in float32 where it is in float16, for which ONNX Runtime has no quantization."""
+    graph = proto.graph
+    for tensor in tensors(graph):
+        if tensor.data_type == TensorProto.FLOAT16:
+            tensor.CopyFrom(from_array(to_array(tensor).astype(np.float32), tensor.name))
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
+            value.type.tensor_type.elem_type = TensorProto.FLOAT
+    for entry in (entry for node in graph.node for entry in node.attribute):
+        if (entry.name, entry.i) == ("to", TensorProto.FLOAT16):
+            entry.i = TensorProto.FLOAT
+    return proto
 
 
 def _feeds(names: Sequence[str], path: Path) -> list[dict[str, Array]]:

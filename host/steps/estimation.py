@@ -1,5 +1,6 @@
 """Has `host/quality/estimate.py` estimate a result, in a process that cannot harm the conversion."""
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,10 @@ from host.settings import Settings
 from host.steps.judgement import fed, held_out
 from host.steps.staging import Staged
 from shared.chips import Toolkit
+
+
+OF_MEMORY = "MemoryError|alloc|thread"
+"""What Python, C++, numpy and ONNX Runtime say where memory ends; a stack of a thread is memory, too."""
 
 
 class NotEstimated(Exception):
@@ -61,5 +66,7 @@ def outputs(
             raise NotEstimated(f"it takes longer than {settings.timeout_s:g} s") from None
         if done.returncode:
             cause = next(reversed(done.stderr.split("\n")[:-1]), f"it ended with status {done.returncode}")
-            raise NotEstimated(f"{cause} (with {settings.memory_bytes >> 20} MiB of memory)")
+            short = done.returncode < 0 or re.search(OF_MEMORY, cause)
+            bound = f" (with {settings.memory_bytes >> 20} MiB of memory)" if short else ""
+            raise NotEstimated(cause + bound)
         return estimate.read(place / estimate.OUTPUTS)

@@ -47,6 +47,13 @@ def test_values_are_near_the_models_and_at_most_256(tmp_path: Path) -> None:
     assert 0 < np.abs(values - reference).max() < 0.05 * np.ptp(reference)
 
 
+def test_half_precision_is_estimated_too(tmp_path: Path) -> None:
+    proto = models.half(models.conv())
+    ((values,), (reference,)) = answers(tmp_path, proto), expected(proto).values()
+    assert len(np.unique(values)) <= 256
+    assert 0 < np.abs(values - reference).max() < 0.05 * np.ptp(reference)
+
+
 def test_a_layer_has_one_scale_for_all_its_weights(tmp_path: Path) -> None:
     """Channels with weights a thousandth of the others' are lost, as in a toolkit that scales by layer."""
     proto = models.conv(channels=4)
