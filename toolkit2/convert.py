@@ -23,6 +23,8 @@ from toolkit2.simulator import simulate
 TELLS_ALL = 3
 """The compiler's level of talk that includes its table of operators. `RKNN(verbose=True)` sets it too, but
 leaves four copies of the model in the current directory besides."""
+GRAPH = "/tmp/optimized_tf.pb"
+"""Written by `load_tensorflow`, whatever TMPDIR says."""
 # the compiler leaves bytes of its output unset: without this they are leftovers of this machine's memory
 _compile = heap.zero_during(RKNNCompiler.build)
 
@@ -48,6 +50,7 @@ def convert(job: Job, directory: str, enter: Callable[[str], None], save: Callab
         _check("config", rknn.config(**job.config))
         if job.source.format in CHANNELS_LAST:
             _order_nodes_by_name()
+            _leave_no_graph()
         _check(f"load_{job.source.format}", LOADERS[job.source.format](rknn, job.source))
         enter("quantize" if job.quantize else "build")
         try:
@@ -80,6 +83,21 @@ def _order_nodes_by_name() -> None:
     from rknn.base.convertor.tensorflow2onnx.tf2onnx.graph import Node
 
     Node.__hash__ = lambda node: hash(node.name)
+
+
+def _leave_no_graph() -> None:
+    """Keep the toolkit from writing a TensorFlow graph, which it never reads back, to a place of all users.
+
+    The model would stay there for everyone to read, and where another user's already lies, loading fails.
+    """
+    from tensorflow.python.platform.gfile import GFile
+
+    opened = GFile.__init__
+
+    def init(file: Any, name: Any, mode: str = "r") -> None:
+        opened(file, os.devnull if name == GRAPH else name, mode)
+
+    GFile.__init__ = init
 
 
 def _check(call: str, code: int) -> None:

@@ -265,6 +265,13 @@ def test_converted_model_computes_what_its_framework_does(
         assert cosine(ours, theirs[::-1]) < cosine(ours, theirs)
 
 
+def test_no_copy_of_the_model_is_left_in_tmp(batch: Path) -> None:
+    """The toolkit leaves one of every TensorFlow graph, and fails where another user's lies."""
+    assert result(batch, "tensorflow", "fp16").fault is None
+    left, begun = Path("/tmp/optimized_tf.pb"), batch / directory("tensorflow", "fp16") / "job.json"
+    assert not left.exists() or left.stat().st_mtime < begun.stat().st_mtime
+
+
 @pytest.mark.parametrize("name", ["tflite", "darknet"])
 def test_comparison_changes_nothing_in_the_file(batch: Path, name: str) -> None:
     compared, plain = (result(batch, name, kind).artifact for kind in ("fp16", "unchecked"))
