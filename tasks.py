@@ -12,6 +12,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
+from host import paths
 from host.console import Screen
 from host.flags import LISTS, given, takes
 from host.settings import SETTINGS
@@ -46,7 +47,7 @@ ENVIRONMENT_HELP = {
     "variant": HELP["variant"],
     "engine": HELP["engine"],
     "torch-source": "where PyTorch comes from: wheels, cpu-index or pypi; default the first within reach",
-    "wheel": "the vendor's wheel, for a toolkit that no package index has: verified, and kept",
+    "wheel": "the vendor's wheel, or the archive with it, where no package index has it: verified, kept",
 }
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -237,7 +238,7 @@ def _run(as_json: bool, work: Callable[[Screen], int]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise Exit(code=UNREAD) from None
     except OSError as error:
-        ended = Fault.from_os_error(error, "file-access")
+        ended = paths.refused(error)
     except (KeyboardInterrupt, ImportError):  # native modules that are just loading make it an ImportError
         if not stopped:
             raise

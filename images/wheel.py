@@ -42,6 +42,8 @@ class Wanted(NamedTuple):
     archive: str
     """URL of the .tar.gz that has it."""
     archive_md5: str
+    others: Dict[str, str]
+    """MD5 of the same version's other wheels -> the Python that each is for."""
 
     @property
     def path(self) -> Path:
@@ -51,8 +53,11 @@ class Wanted(NamedTuple):
     @property
     def command(self) -> str:
         """How a user hands it over."""
-        named = "invoke build --toolkit %s --python %s --wheel PATH"
-        return named % (self.folder.name, self.python)
+        return self.command_for(self.python)
+
+    def command_for(self, python: str) -> str:
+        """How a user hands over the wheel for that Python."""
+        return "invoke build --toolkit %s --python %s --wheel PATH" % (self.folder.name, python)
 
 
 def needed(folder: Path) -> bool:
@@ -75,20 +80,25 @@ def ensure(folder: Path, version: str, python: str, say: Callable[[str], None] =
     """
     wanted = _wanted(folder, version, python)
     if not wanted.path.is_file():
-        say("fetching %s from %s" % (wanted.file, wanted.archive))
-        _fetch(wanted)
+        _fetch(wanted, say)
     _verify(wanted.path, wanted)
     return wanted.path
 
 
 def adopt(folder: Path, version: str, python: str, path: Path) -> Path:
-    """Copy a wheel that the user has into wheels/, if it is the one; raises as `ensure`."""
+    """Copy a wheel that the user has, alone or in the vendor's archive, into wheels/; raises as `ensure`."""
     wanted = _wanted(folder, version, python)
-    _verify(path, wanted)
+    with path.open("rb") as stream:
+        in_archive = _digest(stream, hashlib.md5()) == wanted.archive_md5
+    if not in_archive:
+        _verify(path, wanted)
     with _scratch(wanted) as scratch:
         loose = Path(scratch) / wanted.file
-        with path.open("rb") as stream, loose.open("wb") as copy:
-            shutil.copyfileobj(stream, copy, BLOCK)
+        if in_archive:
+            _unpack(path, loose, wanted)
+        else:
+            with path.open("rb") as stream, loose.open("wb") as copy:
+                shutil.copyfileobj(stream, copy, BLOCK)
         loose.replace(wanted.path)
     return wanted.path
 
@@ -106,7 +116,10 @@ def _wanted(folder: Path, version: str, python: str) -> Wanted:
         message = "%s names no wheel of version %s for Python %s" % (folder / LOCK, version, python)
         raise Unusable("version-unsupported", message, "Choose another --toolkit-version or --python.")
     wheel = entry["wheels"][python]
-    return Wanted(folder, version, python, wheel["file"], wheel["md5"], entry["archive"], entry["md5"])
+    others = {each["md5"]: name for name, each in entry["wheels"].items() if name != python}
+    return Wanted(
+        folder, version, python, wheel["file"], wheel["md5"], entry["archive"], entry["md5"], others
+    )
 
 
 def _verify(path: Path, wanted: Wanted) -> None:
@@ -114,8 +127,9 @@ def _verify(path: Path, wanted: Wanted) -> None:
     if wrong:
         raise Unusable(
             "wheel-invalid",
-            "%s is not the vendor's %s: %s" % (path, wanted.file, wrong),
-            "Get the one for Python %s again, and run: %s" % (wanted.python, wanted.command),
+            "%s is not the vendor's %s (MD5 %s): %s" % (path, wanted.file, wanted.md5, wrong),
+            "Put that one into images/%s/wheels, or run, with it or the archive %s (MD5 %s) as PATH: %s"
+            % (wanted.folder.name, wanted.archive, wanted.archive_md5, wanted.command),
         )
 
 
@@ -125,14 +139,18 @@ def _wrong(path: Path, wanted: Wanted) -> str:
         whole = zipfile.is_zipfile(stream)
         stream.seek(0)
         found = _digest(stream, hashlib.md5())
+    if found in wanted.others:
+        python = wanted.others[found]
+        return "it is the one for Python %s, which %s takes" % (python, wanted.command_for(python))
     if not whole:
         return "its %d bytes are no zip archive, or not all of one" % path.stat().st_size
-    return "" if found == wanted.md5 else "its MD5 is %s, expected %s" % (found, wanted.md5)
+    return "" if found == wanted.md5 else "its MD5 is %s" % found
 
 
-def _fetch(wanted: Wanted) -> None:
+def _fetch(wanted: Wanted, say: Callable[[str], None]) -> None:
     """Put the wheel from the vendor's archive into wheels/, or nothing."""
     with _scratch(wanted) as scratch:
+        say("fetching %s from %s" % (wanted.file, wanted.archive))
         archive = Path(scratch) / "archive"
         with archive.open("wb") as stream:
             _download(wanted, stream)
@@ -142,13 +160,7 @@ def _fetch(wanted: Wanted) -> None:
             reason = "its MD5 is %s, expected %s" % (found, wanted.archive_md5)
             raise _missing("wheel-invalid", wanted, reason)
         loose = Path(scratch) / wanted.file
-        try:
-            _extract(archive, loose)
-        except (tarfile.TarError, EOFError, zlib.error) as error:
-            raise _missing("wheel-invalid", wanted, str(error).splitlines()[0].rstrip(":")) from None
-        wrong = _wrong(loose, wanted)
-        if wrong:
-            raise _missing("wheel-invalid", wanted, "of the wheel in it, " + wrong)
+        _unpack(archive, loose, wanted)
         loose.replace(wanted.path)
 
 
@@ -170,6 +182,17 @@ def _download(wanted: Wanted, stream: BinaryIO) -> None:
             stream.write(block)
 
 
+def _unpack(archive: Path, loose: Path, wanted: Wanted) -> None:
+    """Write the wheel in the vendor's archive to `loose`, and verify it."""
+    try:
+        _extract(archive, loose)
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise _missing("wheel-invalid", wanted, str(error).splitlines()[0].rstrip(":")) from None
+    wrong = _wrong(loose, wanted)
+    if wrong:
+        raise _missing("wheel-invalid", wanted, "of the wheel in it, " + wrong)
+
+
 def _extract(archive: Path, target: Path) -> None:
     """Write the archive's file of the target's name, in whatever folder, to `target` and nowhere else."""
     with tarfile.open(str(archive)) as members:
@@ -187,7 +210,7 @@ def _missing(code: str, wanted: Wanted, reason: Any) -> Unusable:
         code,
         "the vendor's %s (MD5 %s) is not in images/%s/wheels, and %s cannot be used: %s"
         % (wanted.file, wanted.md5, wanted.folder.name, wanted.archive, reason),
-        "Unpack it from that archive where it can be had, and run: %s" % wanted.command,
+        "Get the archive, or the wheel in it, where it can be had, and run: %s" % wanted.command,
     )
 
 

@@ -286,7 +286,7 @@ def test_newer_opset_is_lowered(run: Command, tmp_path: Path) -> None:
     [
         ("missing", "wheel-missing", [checkout.NOWHERE]),
         ("truncated", "wheel-invalid", ["no zip archive, or not all of one"]),
-        ("another", "wheel-invalid", ["its MD5 is ", ", expected "]),
+        ("another", "wheel-invalid", ["its MD5 is ", "(MD5 "]),
     ],
 )
 def test_wheel_that_is_none(

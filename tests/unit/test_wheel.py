@@ -34,7 +34,7 @@ def zipped(text: str) -> bytes:
     return stream.getvalue()
 
 
-GOOD = zipped("good")
+GOOD, OTHER = zipped("good"), zipped("for 3.6")
 
 
 def md5(data: bytes) -> str:
@@ -59,9 +59,9 @@ class Vendor:
             (self.served / "packages.tar.gz").write_bytes(archive)
         wheels = {
             "3.8": {"file": FILE, "md5": md5(good)},
-            "3.6": {"file": FILE, "md5": md5(zipped("for 3.6"))},
+            "3.6": {"file": FILE, "md5": md5(OTHER)},
         }
-        entry = {"archive": self.url, "md5": archive_md5 or md5(archive or b""), "wheels": wheels}
+        entry = {"archive": self.url, "md5": archive_md5 or md5(archive or b"none"), "wheels": wheels}
         (self.images / wheel.LOCK).write_text(json.dumps({"1.0": entry}))
 
     @property
@@ -192,7 +192,7 @@ def test_server_that_hangs_up_is_said(vendor: Vendor, monkeypatch: pytest.Monkey
     [
         (tarred((FILE, GOOD)), md5(b"other"), f"expected {md5(b'other')}"),
         (tarred((FILE, b"<html>")), "", "of the wheel in it, its 6 bytes are no zip archive"),
-        (tarred((FILE, zipped("bad"))), "", f"its MD5 is {md5(zipped('bad'))}, expected {md5(GOOD)}"),
+        (tarred((FILE, zipped("bad"))), "", f"of the wheel in it, its MD5 is {md5(zipped('bad'))}"),
         (tarred(("readme", b"x")), "", "it has no such file"),
         (tarred((f"packages/{FILE}", None)), "", "it has no such file"),
         (b"<html>please log in</html>", "", "file could not be opened successfully"),
@@ -222,7 +222,7 @@ def test_archive_writes_nowhere_else(vendor: Vendor) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (zipped("bad"), f"its MD5 is {md5(zipped('bad'))}, expected {md5(GOOD)}"),
+        (zipped("bad"), f"its MD5 is {md5(zipped('bad'))}"),
         (GOOD[:-9], f"its {len(GOOD) - 9} bytes are no zip archive, or not all of one"),
         (b"", "its 0 bytes are no zip archive"),
     ],
@@ -233,9 +233,29 @@ def test_wheel_that_is_not_the_vendors(vendor: Vendor, brought: bool, content: b
     path = (vendor.outside if brought else vendor.wheels) / FILE
     path.write_bytes(content)
     text = refused("wheel-invalid", path if brought else None)
-    assert str(path) in text
-    assert reason in text
+    for part in (str(path), reason, FILE, md5(GOOD), vendor.url, "images/gadget/wheels", "--wheel PATH"):
+        assert part in text
     assert vendor.files == ({} if brought else {FILE: content})
+
+
+def test_wheel_for_another_python_is_told_by_its_checksum(vendor: Vendor) -> None:
+    vendor.lock(None)
+    mine = vendor.outside / FILE
+    mine.write_bytes(OTHER)
+    text = refused("wheel-invalid", mine)
+    assert "it is the one for Python 3.6, which invoke build --toolkit gadget --python 3.6 --wheel" in text
+    assert vendor.files == {}
+
+
+def test_archive_that_the_user_has_will_do(vendor: Vendor) -> None:
+    archive = tarred(("packages/readme", b"x"), (f"packages/{FILE}", GOOD))
+    vendor.lock(None, archive_md5=md5(archive))
+    mine = vendor.outside / "packages.tar.gz"
+    mine.write_bytes(archive)
+    assert seen_to(mine) == []
+    assert vendor.files == {FILE: GOOD}
+    mine.write_bytes(archive[:-10])
+    assert f"{vendor.url} (MD5 {md5(archive)})" in refused("wheel-invalid", mine)
 
 
 def test_lock_without_this_python(vendor: Vendor) -> None:
