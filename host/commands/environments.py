@@ -52,14 +52,17 @@ def clean(everything: bool, screen: Screen) -> int:
 
     What a conversion uses is left alone, and said to be.
     """
-    alive, locks = jobs.alive(), paths.cache() / "locks"
+    locks = paths.cache() / "locks"
+    # listed before it is asked what is in use: what begins after that is in no list
+    present = {folder: [*folder.glob("*")] for folder in (jobs.folder(), locks, local.folder())}
+    alive = jobs.alive()
     doomed = [paths.cache() / "results", paths.cache() / "doctor"]
-    doomed += _unused(jobs.folder(), alive) + _unused(locks, jobs.held(locks))
+    doomed += _unused(present[jobs.folder()], alive) + _unused(present[locks], jobs.held(locks))
     for name in sorted(alive):
         screen.say(f"left alone, a conversion runs in it: {jobs.folder() / name}")
     if everything:
         busy = local.used(jobs.folder() / name for name in alive) | jobs.held(local.folder())
-        doomed += [paths.cache() / "builds", *_unused(local.folder(), busy)]
+        doomed += [paths.cache() / "builds", *_unused(present[local.folder()], busy)]
         for name in sorted(busy):
             screen.say(f"left alone, a conversion uses it: {local.folder() / name}")
     freed = sum(map(_remove, doomed))
@@ -82,9 +85,9 @@ def clean(everything: bool, screen: Screen) -> int:
     return 0
 
 
-def _unused(folder: Path, busy: Set[str]) -> list[Path]:
-    """What lies in a folder, apart from the names in use and what begins with them."""
-    return [path for path in folder.glob("*") if not path.name.startswith(tuple(busy))]
+def _unused(present: list[Path], busy: Set[str]) -> list[Path]:
+    """Those that are neither in use nor have a name that begins with one in use."""
+    return [path for path in present if not path.name.startswith(tuple(busy))]
 
 
 def _remove(path: Path) -> int:

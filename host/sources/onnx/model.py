@@ -12,7 +12,7 @@ import onnx.inliner
 from onnx import ModelProto, ValueInfoProto
 from onnx.helper import tensor_dtype_to_np_dtype
 
-from host.sources.onnx.external import external_files, read_external
+from host.sources.onnx.external import read_external
 from host.sources.onnx.extract import cut_out
 from host.sources.onnx.interface import graph_inputs, refuse_interface, static_shape
 from host.sources.onnx.operators import QUANTIZED, refuse_custom_operators
@@ -31,19 +31,15 @@ _MAX_BYTES = 2**31 - 1  # protobuf's limit for one message
 
 @dataclass(frozen=True)
 class OnnxSource:
-    """A checked model, ready to stage.
-
-    `proto` holds all weights itself; `notes` says what was changed; `external_files` are the data files
-    that were read besides the model's own.
-    """
+    """A checked model, ready to stage."""
 
     proto: ModelProto
+    """Holds all weights itself."""
     opset: int
-    ir_version: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     notes: tuple[str, ...]
-    external_files: tuple[Path, ...]
+    """What was changed, a phrase each."""
 
     @property
     def quantized(self) -> bool:
@@ -76,9 +72,8 @@ def load(
         Fault: any of the model-* codes.
     """
     proto = parse(path)
-    external = external_files(proto, path.parent)
     read_external(proto, path.parent)
-    return check(proto, path, toolkit, size, cut, external)
+    return check(proto, path, toolkit, size, cut)
 
 
 def check(
@@ -87,7 +82,6 @@ def check(
     toolkit: Toolkit,
     size: tuple[int, int] | None = None,
     cut: Cut | None = None,
-    external: tuple[Path, ...] = (),
 ) -> OnnxSource:
     """Check a model that holds its weights itself, and make its inputs static; the rest as for `load`.
 
@@ -97,7 +91,6 @@ def check(
         toolkit: what will convert it.
         size: width and height for an input that leaves them open.
         cut: what of the graph is wanted; all of it by default.
-        external: the files that its weights were read from.
     """
     if proto.ByteSize() > _MAX_BYTES:
         raise Fault("model-format", f"{path} has more than 2 GB of weights; one ONNX file cannot hold them.")
@@ -117,11 +110,9 @@ def check(
     return OnnxSource(
         proto=proto,
         opset=opset_of(proto),
-        ir_version=proto.ir_version,
         inputs=tuple(map(_spec, graph_inputs(proto))),
         outputs=tuple(map(_spec, proto.graph.output)),
         notes=notes,
-        external_files=external,
     )
 
 
