@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from host.sources.image_size import refuse_other_size, spatial
 from host.sources.onnx.interface import shape_text
 from host.sources.source import Port, TensorSpec
 from shared.faults import Fault
 
 _COLOURS = 3
+_WHOLE, _AGAIN = "give whole shapes with --input-sizes", "save the model at the size you want"
 _ASK = "Give it with --input-sizes, for example {}, or with --size WIDTHxHEIGHT for one image input."
 
 
@@ -39,7 +41,7 @@ def settle(
         last = port.channels_last if port.shape else port.channels_last and len(shape) == 4
         specs.append(TensorSpec(port.name, shape, port.dtype, last))
     if size and not sizes:
-        _refuse_other_size(specs, size, changeable)
+        refuse_other_size(specs, size, _WHOLE if changeable else _AGAIN)
     return tuple(specs), tuple(notes)
 
 
@@ -57,51 +59,25 @@ def _settled(
             f"The file does not tell the shape of its input {port.name!r}.",
             _ASK.format("1x224x224x3" if port.channels_last else "1x3x224x224"),
         )
-    spatial = _spatial(shape, port.channels_last)
+    axes = spatial(shape, port.channels_last)
     for axis, length in enumerate(shape):
         if axis == 0 and len(shape) > 1 and (isinstance(length, str) or (changeable and length > 1)):
             notes.append(f"input {port.name!r} {shape_text(shape)}: batch fixed to 1")
             yield 1
         elif isinstance(length, int):
             yield length
-        elif changeable and size and axis in spatial:
-            if axis == spatial[0]:
+        elif changeable and size and axis in axes:
+            if axis == axes[0]:
                 notes.append(f"input {port.name!r} {shape_text(shape)}: size fixed to {size[0]}x{size[1]}")
-            yield size[1 - spatial.index(axis)]
+            yield size[1 - axes.index(axis)]
         else:
             raise Fault(
                 "model-shape",
                 f"Input {port.name!r} has the open shape {shape_text(shape)}: "
-                f"{'height and width' if axis in spatial else f'dimension {axis}'} must be known.",
-                "" if changeable and axis in spatial else _hint(changeable),
+                f"{'height and width' if axis in axes else f'dimension {axis}'} must be known.",
+                "" if changeable and axis in axes else _hint(changeable),
             )
 
 
 def _hint(changeable: bool) -> str:
     return "Give the shape with --input-sizes." if changeable else "Save the model with a fixed input shape."
-
-
-def _refuse_other_size(specs: Sequence[TensorSpec], size: tuple[int, int], changeable: bool) -> None:
-    images = {
-        spec.name: tuple(spec.shape[axis] for axis in reversed(_spatial(spec.shape, spec.channels_last)))
-        for spec in specs
-        if len(spec.shape) == 4
-    }
-    if not images:
-        raise Fault("model-shape", "The model has no image input that --size could set.", "Leave --size out.")
-    if size not in images.values():
-        name, (width, height) = next(iter(images.items()))
-        raise Fault(
-            "model-shape",
-            f"--size asks for {size[0]}x{size[1]}, but input {name!r} is fixed at {width}x{height}.",
-            "Leave --size out, or give whole shapes with --input-sizes."
-            if changeable
-            else "Leave --size out, or save the model at the size you want.",
-        )
-
-
-def _spatial(shape: Sequence[int | str], channels_last: bool) -> tuple[int, ...]:
-    """The axes of height and width of an image input."""
-    if len(shape) != 4:
-        return ()
-    return (1, 2) if channels_last else (2, 3)

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from onnx import ModelProto, ValueInfoProto
 from onnx.helper import make_tensor_value_info
 
+from host.sources.image_size import refuse_other_size, spatial
 from host.sources.onnx.inference import note_shapes
 from host.sources.onnx.interface import STATIC_HINT, graph_inputs, shape_of, shape_text
 from host.sources.onnx.trial import TrialError, random_inputs, run
+from host.sources.source import Port
 from shared.faults import Fault
 
 _CHANNELS = (1, 3, 4)
@@ -28,7 +30,7 @@ def fix_shapes(proto: ModelProto, size: tuple[int, int] | None) -> tuple[str, ..
     inputs = graph_inputs(proto)
     notes = tuple(note for value in inputs for note in _fix_input(value, size))
     if size:
-        _refuse_other_size(inputs, size)
+        refuse_other_size([*map(_port, inputs)], size, "export the model at the size you want")
     if notes or not all(_is_static(value) for value in proto.graph.output):
         _renew_shapes(proto)
     return notes
@@ -42,9 +44,9 @@ def _fix_input(value: ValueInfoProto, size: tuple[int, int] | None) -> Iterator[
     if len(before) > 1 and isinstance(before[0], str):
         tensor.shape.dim[0].dim_value = 1
         yield f"input {value.name!r} {shape_text(before)}: batch fixed to 1"
-    spatial = _spatial(before)
+    axes = spatial(before, _port(value).channels_last)
     open_axes = [axis for axis, length in enumerate(shape_of(value)) if isinstance(length, str)]
-    by_size = bool(open_axes) and set(open_axes) <= set(spatial)
+    by_size = bool(open_axes) and set(open_axes) <= set(axes)
     if open_axes and not (by_size and size):
         what = "height and width" if by_size else f"dimension {open_axes[0]}"
         raise Fault(
@@ -54,29 +56,15 @@ def _fix_input(value: ValueInfoProto, size: tuple[int, int] | None) -> Iterator[
         )
     if open_axes and size:
         for axis in open_axes:
-            tensor.shape.dim[axis].dim_value = size[1 - spatial.index(axis)]
+            tensor.shape.dim[axis].dim_value = size[1 - axes.index(axis)]
         yield f"input {value.name!r} {shape_text(before)}: size fixed to {size[0]}x{size[1]}"
 
 
-def _refuse_other_size(inputs: list[ValueInfoProto], size: tuple[int, int]) -> None:
-    images = [(value.name, shape_of(value)) for value in inputs if len(value.type.tensor_type.shape.dim) == 4]
-    if not images:
-        raise Fault("model-shape", "The model has no image input that --size could set.", "Leave --size out.")
-    sizes = {name: tuple(shape[axis] for axis in reversed(_spatial(shape))) for name, shape in images}
-    if size not in sizes.values():
-        name, (width, height) = next(iter(sizes.items()))
-        raise Fault(
-            "model-shape",
-            f"--size asks for {size[0]}x{size[1]}, but input {name!r} is fixed at {width}x{height}.",
-            "Leave --size out, or export the model at the size you want.",
-        )
-
-
-def _spatial(shape: tuple[int | str, ...]) -> tuple[int, ...]:
-    """The height and width axes of an image input; NHWC where only the last axis can be channels."""
-    if len(shape) != 4:
-        return ()
-    return (1, 2) if shape[3] in _CHANNELS and shape[1] not in _CHANNELS else (2, 3)
+def _port(value: ValueInfoProto) -> Port:
+    """An input; its channels come last where only the last axis can be channels."""
+    shape = shape_of(value)
+    last = len(shape) == 4 and shape[3] in _CHANNELS and shape[1] not in _CHANNELS
+    return Port(value.name, shape, "", last)
 
 
 def _is_static(value: ValueInfoProto) -> bool:
