@@ -114,12 +114,14 @@ class Fault(Exception):
         }
 
     @classmethod
-    def from_os_error(cls, error: OSError, code: str, doing: str = "use", path: str = "") -> "Fault":
+    def from_os_error(
+        cls, error: OSError, code: str, doing: str = "use", path: str = "", hint: str = ""
+    ) -> "Fault":
         """The fault for what the system refused to do with `path`, by default the file the error names."""
         path = path or str(error.filename or "a file")
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return cls("disk-full", "no space left for %s" % path)
-        return cls(code, "cannot %s %s: %s" % (doing, path, error.strerror or error))
+        return cls(code, "cannot %s %s: %s" % (doing, path, error.strerror or error), hint)
 
     @classmethod
     def from_json(cls, data: Dict[str, Any]) -> "Fault":

@@ -2,6 +2,7 @@
 
 import platform
 import shutil
+import tempfile
 import time
 from dataclasses import dataclass
 
@@ -42,15 +43,17 @@ def show(engine_name: str, screen: Screen, as_json: bool) -> int:
     return 0 if able else 4
 
 
-def attempt(toolkit_name: str, engine_name: str, screen: Screen, as_json: bool) -> int:
+def attempt(toolkit_name: str, python: str, engine_name: str, screen: Screen, as_json: bool) -> int:
     """Convert a tiny model for a toolkit's first chip and print what came of it.
 
-    An environment that is missing is built first.
+    An environment that is missing is built first; `python` may be empty for its default.
 
     Raises:
         Fault: what stopped it.
     """
     toolkit = chips.toolkit(toolkit_name)
+    if python and python not in chips.pythons(toolkit):
+        raise Fault("bad-option", "--python: " + chips.unknown("python", python, [*chips.pythons(toolkit)]))
     engine, why = engines.choose(engine_name)
     screen.say(f"engine {engine.name}: {why}")
     chip = next(chip for chip in chips.chips().values() if chip.toolkit == toolkit)
@@ -59,7 +62,9 @@ def attempt(toolkit_name: str, engine_name: str, screen: Screen, as_json: bool) 
     model = folder / "model.onnx"
     model.write_bytes(_model())
     dtype = next(name for name in chip.offered if toolkit.dtypes[name].quantize)
-    settings = Settings((chip.name,), (model,), folder, dtype=dtype, allow_dead=True, cache=False)
+    settings = Settings(
+        (chip.name,), (model,), folder, dtype=dtype, python=python, allow_dead=True, cache=False
+    )
     started = time.monotonic()
     source = Source(routes.ONNX, {"model": model})
     plans = plan.make(settings, source, engine.default_python)
@@ -130,7 +135,12 @@ def _pythons() -> Finding:
 
 
 def _disk() -> Finding:
-    paths.cache().mkdir(parents=True, exist_ok=True)
+    try:
+        paths.cache().mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=paths.cache()).close()
+    except OSError as error:
+        fault = paths.refused(error)
+        return Finding("disk", False, f"{fault.message}. {fault.hint}")
     free = shutil.disk_usage(paths.cache()).free
     return Finding("disk", free > ENOUGH_BYTES, f"{free / 1e9:.0f} GB free in {paths.cache()}")
 
@@ -151,6 +161,8 @@ def _environments(engine_name: str) -> list[Finding]:
             fine = True
         except Fault as fault:
             seen, fine = f"{fault.message}. {fault.hint}", False
+        except OSError as error:
+            seen, fine = paths.refused(error).message, False
         digest = recipe.locks_digest(environment)[:12]
         findings.append(Finding(environment.image, fine, f"{seen}; lock {digest}"))
     return [*findings, Finding("would use", True, f"the {engine.name} engine: {why}")]

@@ -79,8 +79,10 @@ def vendor_wheel(environment: Environment, say: Say, brought: Path | None = None
     except Unusable as error:
         raise Fault(error.code, error.message, error.hint) from None
     except OSError as error:
-        path = str(error.filename or of(environment.toolkit).wheels)
-        raise Fault.from_os_error(error, "file-access", path=path) from None
+        if brought and error.filename == str(brought):
+            raise Fault.from_os_error(error, "file-access") from None
+        hint, path = "Make it writable, or place the wheel there.", str(of(environment.toolkit).wheels)
+        raise Fault.from_os_error(error, "file-access", "write to", path, hint) from None
 
 
 def build(command: Sequence[str], log: Path, say: Say, environ: Mapping[str, str] | None = None) -> bool:

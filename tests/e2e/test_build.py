@@ -1,6 +1,7 @@
 """`invoke build` where the toolkit is a wheel that only the vendor has: brought, refused, or missing."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,15 @@ def test_wrong_wheel_is_refused_and_not_kept(run: Command, copy: Path, toolkit: 
     for content in (mine.read_bytes(), whole.read_bytes()):
         assert hashlib.md5(content).hexdigest() in told
     assert not list((copy / "images" / toolkit / "wheels").glob("*.whl"))
+
+
+def test_folder_of_wheels_that_cannot_be_written(run: Command, copy: Path, toolkit: str) -> None:
+    wheels = copy / "images" / toolkit / "wheels"
+    shutil.rmtree(wheels)
+    wheels.touch()
+    ended = run("build", "--toolkit", toolkit, *LOCAL)
+    assert f"cannot write to {wheels}" in cause(ended, 2, "file-access")
+    assert "place the wheel there" in ended.stderr and "fetching" not in ended.stderr
 
 
 def test_wheel_is_kept_and_a_missing_compiler_is_said(

@@ -99,7 +99,8 @@ def test_doctor_tries_a_toolkit(rkforge: Command, session_cache: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "typed", "meant"), [("toolkit", "toolkit3", "toolkit2"), ("engine", "dcoker", "docker")]
+    ("flag", "typed", "meant"),
+    [("toolkit", "toolkit3", "toolkit2"), ("engine", "dcoker", "docker"), ("python", "3.1", "3.11")],
 )
 def test_doctor_of_an_unknown_name(rkforge: Command, flag: str, typed: str, meant: str) -> None:
     ended = rkforge("doctor", f"--{flag}", typed)
@@ -112,6 +113,14 @@ def test_doctor_shows_what_stopped_a_toolkit(rkforge: Command) -> None:
         "doctor", "--toolkit", "toolkit2", "--engine", "docker", DOCKER_HOST="unix:///nowhere.sock"
     )
     assert "Docker" in cause(ended, 4, "engine-missing")
+
+
+def test_doctor_without_a_cache(rkforge: Command) -> None:
+    ended = rkforge("doctor", "--engine", "local", "--json", RKFORGE_CACHE_DIR="/proc/rkforge")
+    seen = {finding["name"]: finding["seen"] for finding in ended.document["findings"]}
+    assert "cannot use the cache /proc/rkforge" in seen["disk"] and "RKFORGE_CACHE_DIR" in seen["disk"]
+    assert "will be built" in seen["rkforge/toolkit2:2.5.0-py311"]
+    assert "RKFORGE_CACHE_DIR" in rkforge("build", "--engine", "local", RKFORGE_CACHE_DIR="/dev/null").stderr
 
 
 def test_doctor_without_an_engine(rkforge: Command) -> None:
