@@ -17,7 +17,6 @@ from host.steps.judgement import fed, held_out
 from host.steps.staging import Staged
 from shared.chips import Toolkit
 
-
 OF_MEMORY = "MemoryError|alloc|thread"
 """What Python, C++, numpy and ONNX Runtime say where memory ends; a stack of a thread is memory, too."""
 
@@ -39,11 +38,8 @@ def outputs(
         toolkit: which they were staged for.
 
     Raises:
-        NotEstimated: the model is quantized already; ONNX Runtime cannot quantize or run the graph, or not
-            within the bounds.
+        NotEstimated: ONNX Runtime cannot quantize or run the graph, or not within the bounds.
     """
-    if staged.quantized:
-        raise NotEstimated("the model was quantized by somebody else, and nothing rounds it again")
     calibration = folder / Path(staged.dataset).name
     samples = read_back(calibration, staged.source.inputs, toolkit.calibration, estimate.SAMPLES)
     with tempfile.TemporaryDirectory() as scratch:
