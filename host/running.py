@@ -90,7 +90,9 @@ def run(
         try:
             result = jobs.result(directory, ended)
             known = expected[wanted].result() or judgement.answered(model, out, result.reference)
-            estimated, cause = estimate(wanted) if each.estimate and model.prepared else ([], "")
+            estimated, cause = (
+                estimate(wanted) if each.estimate and model.prepared and not staged.quantized else ([], "")
+            )
             answers = judgement.left(out, result.simulated) or estimated
             checks = judgement.check(known, answers, wanted.activation_bits, bool(estimated))
             description.write(settings, each, staged, model, result, out)

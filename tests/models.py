@@ -279,20 +279,25 @@ def operator(name: str, domain: str = "", opset: int = 13) -> ModelProto:
     return model(nodes, (1, 3, SIDE, SIDE), {"w": _normal((3, 3, 1, 1), 0)}, opset=opset)
 
 
-def quantized(operator: str = "QuantizeLinear") -> ModelProto:
-    """A convolution whose output is rounded to 8 bits with a scale of its own, or whose weights are."""
-    scale: dict[str, NDArray[Any]] = {"scale": np.array(0.02, np.float32), "zero": np.array(128, np.uint8)}
-    weights = _normal((3, 3, 1, 1), 0)
-    if operator == "DequantizeLinear":
-        whole = np.clip(weights / 0.02 + 128, 0, 255).astype(np.uint8)
-        nodes = [make_node(operator, ["q", "scale", "zero"], ["w"]), make_node("Conv", ["x", "w"], ["y"])]
-        return model(nodes, (1, 3, SIDE, SIDE), {"q": whole, **scale})
+def quantized() -> ModelProto:
+    """A convolution as ONNX Runtime quantizes it: input, weights and output (0.02, 120) have their scales."""
     nodes = [
-        make_node("Conv", ["x", "w"], ["c"]),
-        make_node(operator, ["c", "scale", "zero"], ["q"]),
-        make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+        make_node("QuantizeLinear", ["x", "fine", "least"], ["xq"]),
+        make_node("DequantizeLinear", ["xq", "fine", "least"], ["xf"]),
+        make_node("DequantizeLinear", ["w", "scale", "middle"], ["wf"]),
+        make_node("Conv", ["xf", "wf"], ["c"]),
+        make_node("QuantizeLinear", ["c", "scale", "zero"], ["cq"]),
+        make_node("DequantizeLinear", ["cq", "scale", "zero"], ["y"]),
     ]
-    return model(nodes, (1, 3, SIDE, SIDE), {"w": weights, **scale})
+    weights = {
+        "fine": np.array(1 / 255, np.float32),
+        "least": np.array(0, np.uint8),
+        "scale": np.array(0.02, np.float32),
+        "zero": np.array(120, np.uint8),
+        "middle": np.array(128, np.uint8),
+        "w": np.random.default_rng(0).integers(96, 160, (3, 3, 1, 1), np.uint8),
+    }
+    return model(nodes, (1, 3, SIDE, SIDE), weights)
 
 
 def youngest() -> ModelProto:

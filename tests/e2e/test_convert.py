@@ -194,6 +194,20 @@ def test_dead_output_is_refused_until_allowed(engine: str, rkforge: Command, tmp
 
 
 @pytest.mark.toolkit
+def test_model_that_is_quantized_already_keeps_its_scales(rkforge: Command, tmp_path: Path) -> None:
+    model = models.save(models.quantized(), tmp_path / "quantized.onnx")
+    arguments = ("--chip", "rk3588,rv1106", "--model", str(model), "--dtype", "int8", "--engine", "local")
+    ended = rkforge("convert", *arguments, "--output", "out", "--json")
+    assert ended.status == 0, ended.stderr
+    assert [check["verdict"] for check in ended.document["checks"]] == ["ok", "ok"]
+    for chip in ("rk3588", "rv1106"):
+        content = json.loads((tmp_path / "out" / f"{chip}-int8" / "model.decode.json").read_text())
+        (output,) = content["outputs"]
+        assert (output["dtype"], output["zero_point"]) == ("int8", 120 - 128)
+        assert output["scale"] == pytest.approx(0.02)
+
+
+@pytest.mark.toolkit
 def test_analysis_is_delivered_beside_the_file_and_repeated(
     rkforge: Command, tiny: Path, tmp_path: Path
 ) -> None:
