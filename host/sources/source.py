@@ -1,8 +1,9 @@
 """A model as the user brought it, before any of its format is understood; and what its format tells of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -62,3 +63,7 @@ class Interface:
     """How many numbers the weights are; None where the file does not tell."""
     custom: tuple[str, ...] = ()
     """Which of the operators are no part of the format's own set."""
+    quantized: bool = False
+    """Whether its framework quantized it: most of what its operators make are integers."""
+    parsed: Any = field(default=None, repr=False, compare=False)
+    """The graph as the reader parsed it, where somebody looks further into it."""

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from host.sources.readers import READERS, prototxt, tflite
+from host.sources.readers import READERS, prototxt
 from host.sources.recognition.recognise import recognise
 from host.sources.source import Interface
 from shared.faults import Fault
@@ -166,9 +166,9 @@ def test_constant_branches_and_consumed_blobs_are_no_outputs(tmp_path: Path) -> 
 
 def test_tflite_in_integers_is_seen() -> None:
     file = NATIVE / "int8.tflite"
-    assert tflite.quantized(file)
-    assert not tflite.quantized(sources.DATA / "net.tflite")
     told = READERS["tflite"]({"model": file})
+    assert told.quantized
+    assert not READERS["tflite"]({"model": sources.DATA / "net.tflite"}).quantized
     assert told.inputs[0].shape == ("?", 8, 8, 3)
     assert told.operators["CONV_2D"] == 1
 
@@ -283,8 +283,6 @@ def test_damaged_files_end_in_a_fault_or_an_answer(
     try:
         told = READERS[name](files)
         assert all(isinstance(operator, str) for operator in told.operators)
-        if name == "tflite":
-            tflite.quantized(files["model"])
     except Fault as fault:
         assert fault.code.startswith("model-")
     finally:

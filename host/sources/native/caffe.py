@@ -16,7 +16,7 @@ from host.sources.native.excerpt import Excerpt, require
 from host.sources.readers import prototxt
 from host.sources.readers.damage import damaged
 from host.sources.readers.prototxt import Layer, Net
-from host.sources.source import Port, TensorSpec
+from host.sources.source import Interface, Port, TensorSpec
 from shared.faults import Fault
 
 _TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\[[^\]]*\]|[{}<>]|[^\s{}<>\[#"']+""")
@@ -26,13 +26,15 @@ _OF_TRAINING = ("blobs_lr", "weight_decay", "param", "blob_share_mode")
 """Fields of a layer of version 1 that the present schema has no place for."""
 
 
-def excerpt(files: Mapping[str, Path], inputs: Sequence[str], outputs: Sequence[str]) -> Excerpt:
+def excerpt(
+    files: Mapping[str, Path], interface: Interface, inputs: Sequence[str], outputs: Sequence[str]
+) -> Excerpt:
     """The network between blobs, by default from its own inputs to its last blobs that a loader can make.
 
     Raises:
         Fault: bad-option for blobs that are not there or do not hang together.
     """
-    net = prototxt.read(files["prototxt"])
+    net: Net = interface.parsed
     ports = {port.name: port for port in net.inputs}
     blobs = [*ports, *(top for layer in net.layers for top in layer.tops)]
     require("--inputs", inputs, blobs)

@@ -54,7 +54,7 @@ def named(
 
 
 def _frozen(files: Mapping[str, Path], inputs: Sequence[str], outputs: Sequence[str]) -> _Named:
-    part = frozen_graph.excerpt(files, inputs, outputs)
+    part = frozen_graph.excerpt(files, READERS["tensorflow"](files), inputs, outputs)
     return part.inputs, [port.name for port in part.outputs]
 
 

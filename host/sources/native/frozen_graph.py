@@ -12,8 +12,7 @@ from typing import Any
 from host.sources.native.excerpt import Excerpt, require
 from host.sources.readers import graphdef
 from host.sources.readers.graphdef import attributes, node_of
-from host.sources.readers.tensorflow import TITLE, read
-from host.sources.source import Port
+from host.sources.source import Interface, Port
 from shared.faults import Fault
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "Conv3D", "MatMul", "Conv2DBackpropInput")
@@ -31,15 +30,15 @@ _OF_SHAPES = ("Shape", "Size", "Rank")
 _MOST_NAMED = 4
 
 
-def excerpt(files: Mapping[str, Path], inputs: Sequence[str], outputs: Sequence[str]) -> Excerpt:
+def excerpt(
+    _files: Mapping[str, Path], interface: Interface, inputs: Sequence[str], outputs: Sequence[str]
+) -> Excerpt:
     """The graph between nodes, by default from its placeholders to the nodes that nobody takes.
 
     Raises:
         Fault: bad-option for nodes that are not there or do not hang together.
     """
-    interface = read(files)
-    graph = graphdef.parse(files["model"], "GraphDef", TITLE)
-    nodes = {node.name: node for node in graph.node}
+    nodes = {node.name: node for node in interface.parsed.node}
     ports = {each.name: each for each in interface.inputs}
     starts = _named("--inputs", inputs, nodes) or tuple(ports)
     ends = _named("--outputs", outputs, nodes) or tuple(each.name for each in interface.outputs)

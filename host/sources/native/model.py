@@ -81,7 +81,7 @@ def load(
                 f"Leave {flag} out, or turn the model into ONNX with `invoke export`, and convert that.",
             )
     find = _EXCERPTS.get(source.format)
-    part = find(source.files, inputs, outputs) if find else _whole(interface)
+    part = find(source.files, interface, inputs, outputs) if find else _whole(interface)
     _refuse_operators(source.format, part, interface.custom, toolkit)
     specs, notes = settle(part.inputs, sizes, size, _SIZES in changeable)
     files = part.rewrite(specs, folder) if part.rewrite else source.files
@@ -90,7 +90,7 @@ def load(
         version=interface.version,
         inputs=specs,
         outputs=part.outputs,
-        quantized=_quantized(source),
+        quantized=interface.quantized,
         notes=(*part.notes, *notes),
     )
 
@@ -111,19 +111,12 @@ def contract(native: NativeSource, places: Mapping[str, str]) -> JobSource:
     )
 
 
-def _quantized(source: Source) -> bool:
-    if source.format != "tflite":
-        return False
-    from host.sources.readers import tflite
-
-    return tflite.quantized(source.files["model"])
-
-
 def _whole(interface: Interface) -> Excerpt:
     return Excerpt(interface.inputs, interface.outputs, interface.operators, {})
 
 
-_EXCERPTS: Mapping[str, Callable[[Mapping[str, Path], Sequence[str], Sequence[str]], Excerpt]] = {
+_Find = Callable[[Mapping[str, Path], Interface, Sequence[str], Sequence[str]], Excerpt]
+_EXCERPTS: Mapping[str, _Find] = {
     "caffe": caffe_net.excerpt,
     "tensorflow": frozen_graph.excerpt,
 }

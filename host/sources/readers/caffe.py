@@ -39,6 +39,7 @@ def read(files: Mapping[str, Path]) -> Interface:
         outputs=tuple(Port(name, (), "float32") for name in net.outputs()),
         operators=Counter(name for layer in net.layers for name in layer.operators),
         parameters=sum(prod(_shape(blob)) for layer in net.layers for blob in blobs.get(layer.name, ())),
+        parsed=net,
     )
 
 

@@ -1,6 +1,7 @@
 """Reads a frozen TensorFlow graph: a GraphDef whose weights are constants in it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from host.sources.readers import graphdef
@@ -32,4 +33,5 @@ def read(files: Mapping[str, Path]) -> Interface:
         for name in node.input:
             if graphdef.node_of(name) not in names:
                 raise damaged(path, TITLE, f"node {node.name!r} takes {name!r}, which is not there")
-    return graphdef.interface(graph, f"producer {graph.versions.producer}" if graph.versions.producer else "")
+    version = f"producer {graph.versions.producer}" if graph.versions.producer else ""
+    return replace(graphdef.interface(graph, version), parsed=graph)

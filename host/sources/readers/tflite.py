@@ -6,7 +6,7 @@ against the file's size first, and whatever else its look-ups raise means a dama
 
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -49,21 +49,6 @@ def read(files: Mapping[str, Path]) -> Interface:
         raise damaged(path, TITLE) from error
 
 
-def quantized(path: Path) -> bool:
-    """Whether the model's activations are integers already: the toolkit must not quantize it again.
-
-    Of a file that `read` took.
-    """
-    graph = tflite.Model.GetRootAs(path.read_bytes(), 0).Subgraphs(0)
-    made = {
-        graph.Operators(number).Outputs(0)
-        for number in range(graph.OperatorsLength())
-        if graph.Operators(number).OutputsLength()
-    }
-    kinds = Counter(_DTYPES[graph.Tensors(number).Type()] for number in made)
-    return sum(kinds[kind] for kind in QUANTIZED) > len(made) // 2
-
-
 def _interface(data: bytes) -> Interface:
     model = tflite.Model.GetRootAs(data, 0)
     if not tflite.Model.ModelBufferHasIdentifier(data, 0):
@@ -93,7 +78,13 @@ def _interface(data: bytes) -> Interface:
         operators=Counter(name for name, _ in used),
         parameters=sum(_stored(model, tensor) for tensor in tensors),
         custom=tuple(sorted({name for name, is_custom in used if is_custom})),
+        quantized=_quantized([tensors[node.Outputs(0)] for node in nodes if node.OutputsLength()]),
     )
+
+
+def _quantized(made: Sequence[Any]) -> bool:
+    """Whether most of what operators make are integers."""
+    return sum(_DTYPES.get(tensor.Type()) in QUANTIZED for tensor in made) > len(made) // 2
 
 
 def _entries(entry: Callable[[int], Any], length: int, limit: int) -> Iterator[Any]:
