@@ -51,8 +51,6 @@ ENVIRONMENT_HELP = {
 }
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
-UNREAD = 141
-"""Exit status when nobody reads on, as in `invoke chips | head -1`: 128 + SIGPIPE, as of other programs."""
 
 
 @task(iterable=["set_", *LISTS], help=CONVERT_HELP, auto_shortflags=False)
@@ -157,18 +155,21 @@ def chips(context: Context, json: bool = False) -> None:
 @task(
     help={
         "toolkit": "convert a tiny model with this toolkit, toolkit2 or legacy, and show what comes of it",
+        "python": "try it on this Python, for example 3.6; default that of the toolkit's environment",
         "engine": HELP["engine"],
         "json": JSON,
     }
 )
-def doctor(context: Context, toolkit: str = "", engine: str = "auto", json: bool = False) -> None:
+def doctor(
+    context: Context, toolkit: str = "", python: str = "", engine: str = "auto", json: bool = False
+) -> None:
     """Check this machine: engine, Python, disk, environments, and what a conversion would use."""
 
     def show(screen: Screen) -> int:
         from host.commands import doctor as examination
 
-        if toolkit:
-            return examination.attempt(toolkit, engine, screen, json)
+        if toolkit or python:
+            return examination.attempt(toolkit or "toolkit2", python, engine, screen, json)
         return examination.show(engine, screen, json)
 
     _run(json, show)
@@ -234,9 +235,9 @@ def _run(as_json: bool, work: Callable[[Screen], int]) -> None:
         raise Exit(code=work(screen))
     except Fault as fault:
         ended = fault
-    except (BrokenPipeError, SystemExit):  # rich makes the one the other
+    except (BrokenPipeError, SystemExit):  # nobody reads on; rich makes the one the other
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise Exit(code=UNREAD) from None
+        raise Exit(code=141) from None  # 128 + SIGPIPE, as of other programs
     except OSError as error:
         ended = paths.refused(error)
     except (KeyboardInterrupt, ImportError):  # native modules that are just loading make it an ImportError

@@ -160,7 +160,8 @@ def test_model_that_one_toolkit_refuses_leaves_the_other_its_result(settings: Se
         assert fault is not None and fault.code == "model-op" and "Softplus" in fault.message
         assert outcomes[NEW].fault is None and outcomes[NEW].plan.target.artifact.is_file()
     with pytest.raises(Fault, match="Softplus"):
-        convert(changed_settings(settings, model=model))
+        convert(changed_settings(settings, model=model, output=Path("new/folder")))
+    assert not Path("new").exists()
 
 
 @pytest.mark.parametrize("step", ["description.write", "judgement.reference", "facts.make"])
@@ -241,10 +242,14 @@ def test_output_that_the_estimate_finds_dead_fails_and_says_that_it_is_an_estima
     fault = outcome.fault
     assert fault is not None and (fault.code, fault.exit_status) == ("dead-output", 7)
     assert "an estimate on the host" in fault.message and "channels 4 to 11" in fault.message
-    assert not Path("out", "model.legacy.rknn").exists()
+    (again,) = convert(dead)
+    assert again.from_cache and again.fault is not None
+    assert fault.log == again.fault.log == "out/failed.log.txt"
+    assert [path.name for path in Path("out").iterdir()] == ["failed.log.txt"]
     (kept,) = convert(changed_settings(dead, allow_dead=True))
     assert kept.fault is None and kept.from_cache
     assert report()["checks"]["verdict"] == "dead"
+    assert not Path("out", "failed.log.txt").exists()
 
 
 @pytest.mark.parametrize(
@@ -316,6 +321,16 @@ def test_documents_are_delivered_reported_and_kept(
     (entry / "document.analysis.txt").unlink()
     assert command.run(asked, Screen(), as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["cache"] == "miss"
+
+
+def test_analysis_of_an_earlier_result_goes_with_it(settings: Settings) -> None:
+    Path("out").mkdir()
+    Path("out/analysis.mine.txt").touch()
+    convert(changed_settings(settings, analysis=True, hybrid={}), Paper(leave_documents))
+    assert Path("out/analysis.txt").is_file()
+    convert(settings, Paper(leave_documents))
+    assert {path.name for path in Path("out").glob("*.*")} >= {"analysis.mine.txt", "hybrid.cfg"}
+    assert not Path("out/analysis.txt").exists()
 
 
 def test_what_shapes_the_result_has_a_result_of_its_own(settings: Settings, place: Path) -> None:
