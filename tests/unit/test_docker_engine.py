@@ -99,9 +99,11 @@ def test_run_gets_what_its_jobs_may_use_and_nothing_else(
     client: Client, jobs: int, cores: int, used: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    other = Container(client, "other", {LABEL: str(tmp_path / "other")})
+    client.there = [other]
     with DockerEngine().start(ENVIRONMENT, tmp_path, ["job-0001"], Limits(jobs, 2 << 30)) as running:
         assert not running.alive() and running.failure() is None
-        assert [each.name for each in client.there] == ["run-1"]
+        assert [each.name for each in client.there] == ["other", "run-1"]
     (options,) = client.ran
     memory = jobs * (2 << 30) + HARNESS_BYTES
     assert (options["mem_limit"], options["memswap_limit"]) == (memory, memory)
@@ -110,7 +112,7 @@ def test_run_gets_what_its_jobs_may_use_and_nothing_else(
     assert [(mount["Source"], mount["Target"]) for mount in options["mounts"]] == [(str(tmp_path), "/jobs")]
     assert (options["network_mode"], options["read_only"], options["cap_drop"]) == ("none", True, ["ALL"])
     assert options["security_opt"][0] == "no-new-privileges" and len(options["security_opt"]) == 2
-    assert client.there == []
+    assert client.there == [other]
 
 
 def test_engine_that_refuses_the_profile_is_used_without_it(client: Client, tmp_path: Path) -> None:
