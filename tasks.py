@@ -16,8 +16,11 @@ from host import paths
 from host.console import Screen
 from host.flags import LISTS, given, takes
 from host.settings import SETTINGS
+from shared import chips as table
 from shared.faults import Fault
 
+TOOLKITS = " or ".join(table.toolkits())
+TOOLKIT = next(iter(table.toolkits()))
 HELP = {setting.name: setting.help for setting in SETTINGS}
 JSON = "print one JSON document on stdout"
 ANALYZED = f"a file, a folder or a zip; several files of one model with '{os.pathsep}' between them"
@@ -41,7 +44,7 @@ EXPORT_HELP = {
     "json": JSON,
 }
 ENVIRONMENT_HELP = {
-    "toolkit": "toolkit2 (default), or another of `invoke chips`; frameworks for what exports to ONNX",
+    "toolkit": f"{TOOLKITS} (default {TOOLKIT}), or {' or '.join(table.exporters())} for what exports to ONNX",
     "toolkit-version": HELP["toolkit-version"],
     "python": HELP["python"],
     "variant": HELP["variant"],
@@ -154,7 +157,7 @@ def chips(context: Context, json: bool = False) -> None:
 
 @task(
     help={
-        "toolkit": "convert a tiny model with this toolkit, toolkit2 or legacy, and show what comes of it",
+        "toolkit": f"convert a tiny model with this toolkit, {TOOLKITS}, and show what comes of it",
         "python": "try it on this Python, for example 3.6; default that of the toolkit's environment",
         "engine": HELP["engine"],
         "json": JSON,
@@ -169,7 +172,7 @@ def doctor(
         from host.commands import doctor as examination
 
         if toolkit or python:
-            return examination.attempt(toolkit or "toolkit2", python, engine, screen, json)
+            return examination.attempt(toolkit or TOOLKIT, python, engine, screen, json)
         return examination.show(engine, screen, json)
 
     _run(json, show)
@@ -178,7 +181,7 @@ def doctor(
 @task(help=ENVIRONMENT_HELP)
 def build(
     context: Context,
-    toolkit: str = "toolkit2",
+    toolkit: str = TOOLKIT,
     toolkit_version: str = "",
     python: str = "",
     variant: str = "",

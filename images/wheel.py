@@ -116,7 +116,7 @@ def _wanted(folder: Path, version: str, python: str) -> Wanted:
         message = "%s names no wheel of version %s for Python %s" % (folder / LOCK, version, python)
         raise Unusable("version-unsupported", message, "Choose another --toolkit-version or --python.")
     wheel = entry["wheels"][python]
-    others = {each["md5"]: name for name, each in entry["wheels"].items() if name != python}
+    others = {each["md5"]: name for name, each in entry["wheels"].items() if each != wheel}
     return Wanted(
         folder, version, python, wheel["file"], wheel["md5"], entry["archive"], entry["md5"], others
     )

@@ -6,7 +6,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from host import conversion, engines, paths, plan, routes
+from host import conversion, engines, paths, plan
 from host.console import Screen
 from host.engines import local, recipe
 from host.plan import Environment, environment_of
@@ -66,7 +66,7 @@ def attempt(toolkit_name: str, python: str, engine_name: str, screen: Screen, as
         (chip.name,), (model,), folder, dtype=dtype, python=python, allow_dead=True, cache=False
     )
     started = time.monotonic()
-    source = Source(routes.ONNX, {"model": model})
+    source = Source(chips.ONNX, {"model": model})
     plans = plan.make(settings, source, engine.default_python)
     (outcome,) = conversion.convert(settings, source, engine, plans, screen)
     if outcome.facts is None:

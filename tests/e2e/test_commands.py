@@ -100,7 +100,7 @@ def test_doctor_tries_a_toolkit(rkforge: Command, session_cache: Path) -> None:
 
 @pytest.mark.parametrize(
     ("flag", "typed", "meant"),
-    [("toolkit", "toolkit3", "toolkit2"), ("engine", "dcoker", "docker"), ("python", "3.1", "3.11")],
+    [("toolkit", "toolkit3", "toolkit2"), ("engine", "dcoker", "docker"), ("python", "3.111", "3.11")],
 )
 def test_doctor_of_an_unknown_name(rkforge: Command, flag: str, typed: str, meant: str) -> None:
     ended = rkforge("doctor", f"--{flag}", typed)

@@ -354,6 +354,14 @@ def test_spaces_in_the_path(
     assert len(made(tmp_path / "o u t")["built"]["dataset"]) > 0
 
 
+def test_doctor_tries_the_wheel_of_the_named_python(run: Command) -> None:
+    ended = run("doctor", "--toolkit", "legacy", *OLDEST, "--json")
+    assert ended.status == 0, ended.stderr
+    seen = ended.document["seen"]
+    assert seen["installed"] == f"{TOOLKIT.package} {double.VERSION}"
+    assert "-py36" in seen["environment"] and seen["converted"].startswith("rk1808-int8, ")
+
+
 def test_memory_and_time_are_limited(run: Command, model: str, dataset: str) -> None:
     arguments = ("convert", "--chip", "rv1126", "--model", model, *OLDEST, "--no-cache")
     ended = run(*arguments, "--dataset", dataset, "--algorithm", "mmse", "--timeout", "1")
