@@ -44,11 +44,8 @@ EXPORT_HELP = {
     "json": JSON,
 }
 ENVIRONMENT_HELP = {
-    "toolkit": f"{TOOLKITS} (default {TOOLKIT}), or {' or '.join(table.exporters())} for what exports to ONNX",
-    "toolkit-version": HELP["toolkit-version"],
-    "python": HELP["python"],
-    "variant": HELP["variant"],
-    "engine": HELP["engine"],
+    "toolkit": f"{TOOLKITS}; {' or '.join(table.exporters())} for what exports to ONNX; default {TOOLKIT}",
+    **{name: HELP[name] for name in ("toolkit-version", "python", "variant", "engine")},
     "torch-source": "where PyTorch comes from: wheels, cpu-index or pypi; default the first within reach",
     "wheel": "the vendor's wheel, or the archive with it, where no package index has it: verified, kept",
 }

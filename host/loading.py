@@ -51,7 +51,7 @@ def graph(settings: Settings, source: Source, toolkit: chips.Toolkit) -> OnnxSou
     Raises:
         Fault: any of the model-* codes.
     """
-    if source.format == routes.ONNX:
+    if source.format == chips.ONNX:
         cut = Cut(settings.inputs, settings.outputs, settings.input_sizes)
         return onnx_model.load(source.files["model"], toolkit, settings.size, cut)
     proto = darknet.to_onnx(source.files["cfg"], source.files["weights"])

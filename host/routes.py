@@ -11,10 +11,9 @@ from typing import NamedTuple
 from shared import chips
 from shared.faults import Fault
 
-ONNX = "onnx"
 BRIDGED = ("darknet",)
 """Formats that rkforge turns into ONNX by itself."""
-NATIVE, BRIDGE, EXPORT = "native", "bridge", "export"
+ONNX, NATIVE, BRIDGE, EXPORT = "onnx", "native", "bridge", "export"
 
 
 class Route(NamedTuple):
@@ -44,9 +43,9 @@ def find(name: str, toolkit: chips.Toolkit, variant: str = "", darknet: str = BR
     Raises:
         Fault: model-format where there is none.
     """
-    ready, loader = _variant(toolkit, ONNX, variant), _variant(toolkit, name, variant)
+    ready, loader = _variant(toolkit, chips.ONNX, variant), _variant(toolkit, name, variant)
     found = []
-    if ready and name == ONNX:
+    if ready and name == chips.ONNX:
         return [Route(ONNX, ready)]
     if ready and name in BRIDGED and darknet == BRIDGE:
         found.append(Route(BRIDGE, ready))
@@ -82,7 +81,7 @@ def _variant(toolkit: chips.Toolkit, name: str, wanted: str) -> str:
 
 def _no_way(name: str, toolkit: chips.Toolkit, variant: str) -> Fault:
     title = chips.formats()[name].title
-    if variant and (others := chips.reading(toolkit, name) or chips.reading(toolkit, ONNX)):
+    if variant and (others := chips.reading(toolkit, name) or chips.reading(toolkit, chips.ONNX)):
         return Fault(
             "bad-option",
             f"--variant {variant}: {toolkit.package} reads no {title} models there",

@@ -12,6 +12,9 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from shared.faults import Fault
 
+ONNX = "onnx"
+"""The format whose graphs rkforge works on itself; others come to it, or go to a toolkit as they are."""
+
 
 class Dtype(NamedTuple):
     """A number format a toolkit can convert to."""

@@ -92,7 +92,7 @@ def _routes(name: str, toolkit: chips.Toolkit, told: Interface | None) -> dict[s
     except Fault:
         ways = []
     refused = {}
-    if told is not None and name == routes.ONNX:
+    if told is not None and name == chips.ONNX:
         reasons = {each: reason for reason, names in toolkit.unsupported_ops.items() for each in names}
         refused = {each: reasons[each] for each in told.operators if each in reasons}
     names = [chip.name for chip in chips.chips().values() if chip.toolkit == toolkit]

@@ -4,6 +4,7 @@ import mmap
 from pathlib import Path, PurePath
 
 from host.sources.source import Source
+from shared.chips import ONNX
 
 # protobuf bytes of a StringStringEntryProto with the key "location": every tensor stored outside has one
 _EXTERNAL_MARKER = b"\n\x08location\x12"
@@ -47,7 +48,7 @@ def files_of(source: Source) -> dict[str, Path]:
         inside = ((path.relative_to(folder), path) for path in found)
         return {name.as_posix(): path for name, path in inside if in_saved_model(name)}
     model = source.files.get("model")
-    if source.format == "onnx" and model is not None and _mentions_external(model):
+    if source.format == ONNX and model is not None and _mentions_external(model):
         from host.sources.onnx.external import external_files
         from host.sources.onnx.model import parse
 

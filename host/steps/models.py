@@ -22,7 +22,7 @@ from host.sources.onnx.operators import refuse_operators
 from host.sources.onnx.reach import refuse_outputs
 from host.sources.source import Source
 from shared import contract
-from shared.chips import Toolkit, formats
+from shared.chips import ONNX, Toolkit, formats
 from shared.faults import Fault
 
 IN = "in"
@@ -108,7 +108,7 @@ def make(source: OnnxSource | NativeSource, wanted: Preparation, toolkit: Toolki
     data = prepared.proto.SerializeToString(deterministic=True)
     (folder / FILE).write_bytes(data)
     return Model(
-        source=contract.Source("onnx", {"model": f"{IN}/{FILE}"}, [], [], []),
+        source=contract.Source(ONNX, {"model": f"{IN}/{FILE}"}, [], [], []),
         prepared=prepared,
         folder=folder,
         sha256=hashlib.sha256(data).hexdigest(),

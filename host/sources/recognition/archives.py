@@ -16,7 +16,7 @@ from host.sources.parts import external_names, in_saved_model
 from host.sources.recognition.checkpoints import refuse_weights_alone
 from host.sources.recognition.entries import DAMAGE, Entry, refuse_bomb
 from host.sources.source import Source
-from shared.chips import formats
+from shared.chips import ONNX, formats
 from shared.faults import Fault
 
 MAX_MEMBERS = 20_000
@@ -126,7 +126,7 @@ def _external(
     source: Source, files: Mapping[str, Path], members: Mapping[Path, zipfile.ZipInfo]
 ) -> dict[Path, zipfile.ZipInfo]:
     """The members that hold external data of an ONNX model, which is unpacked. Fault model-data-missing."""
-    if source.format != "onnx":
+    if source.format != ONNX:
         return {}
     model = source.files["model"]
     names = [model.parent / name for name in external_names(files["model"])]

@@ -212,7 +212,7 @@ def refuse_other_formats(path: Path) -> None:
         Fault: model-format for another format, model-invalid for a page, a pointer or other text.
     """
     content = identify(on_disk(path))
-    if content is not None and content != Part("onnx"):
+    if content is not None and content != Part(chips.ONNX):
         raise refusal(path, content)
 
 

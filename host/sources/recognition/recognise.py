@@ -13,7 +13,7 @@ from host.sources.recognition.contents import Content, Part, identify, is_archiv
 from host.sources.recognition.entries import Entry, in_folder, on_disk, worth_a_look
 from host.sources.recognition.grouping import ROLES, Found, is_main, model
 from host.sources.source import Source
-from shared.chips import formats
+from shared.chips import ONNX, formats
 from shared.faults import Fault
 
 
@@ -66,7 +66,7 @@ def _files(paths: Sequence[Path]) -> Source:
             raise Fault("bad-option", f"{path} is a folder, named with other paths.", "Name it alone.")
         contents[path] = identify(on_disk(path))
     parts = _parts(contents)
-    homes = [found.path.parent for found in parts if found.part.format == "onnx"]
+    homes = [found.path.parent for found in parts if found.part.format == ONNX]
     for path, content in contents.items():
         if content is None and any(path.is_relative_to(home) for home in homes):
             continue
