@@ -28,6 +28,7 @@ from host.quality import detections
 from host.quality.reference import normalise, reference_outputs
 from host.settings import Settings
 from host.sources.onnx import model as onnx_model
+from host.steps.normalisation import MEAN, STD
 from shared import chips
 
 CALIBRATION, TEST = 1, 2
@@ -98,7 +99,7 @@ def _float(
 ) -> list[Detections]:
     """What the source model finds in ONNX Runtime."""
     source = onnx_model.load(settings.model, toolkit)
-    inputs = {source.inputs[0].name: normalise(images, settings.mean, settings.std)}
+    inputs = {source.inputs[0].name: normalise(images, settings.mean or MEAN, settings.std or STD)}
     outputs: dict[str, NDArray[Any]] = reference_outputs(source.proto, inputs)
     return [decode(answers, own) for answers in zip(*outputs.values(), strict=True)]
 

@@ -46,8 +46,8 @@ class Settings:
     trust_pickle: bool = False
     opset: int | None = None
     """Of the ONNX file that `invoke export` writes; None for what the target takes."""
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: tuple[float, ...] = (255.0, 255.0, 255.0)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     toolkit_version: str = ""
     python: str = ""
     variant: str = ""
@@ -286,8 +286,8 @@ SETTINGS = (
         "load a checkpoint whatever code it holds; only if you trust where it comes from",
         True,
     ),
-    Setting("mean", "mean", _numbers, "subtracted from each channel, 0-255 scale; default 0,0,0", True),
-    Setting("std", "std", _scales, "each channel is divided by it, 0-255 scale; default 255,255,255", True),
+    Setting("mean", "mean", _numbers, "subtracted from each channel, 0-255 scale; default 0", True),
+    Setting("std", "std", _scales, "each channel is divided by it, 0-255 scale; default 255", True),
     Setting("toolkit-version", "toolkit_version", _text, "version of the chip's toolkit; default the newest"),
     Setting("python", "python", _text, "Python of the toolkit's environment, for example 3.11"),
     Setting(

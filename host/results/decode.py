@@ -27,10 +27,9 @@ class Image(NamedTuple):
     """Grey of the bars that a letterbox adds; None for other ways to resize."""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; whole numbers are written as such."""
-        numbers = {name: [_short(value) for value in getattr(self, name)] for name in ("mean", "std")}
+        """A JSON object with the fields above."""
         pad = {} if self.pad is None else {"pad": self.pad}
-        return {"color": self.color, **numbers, "resize": self.resize, **pad}
+        return {"color": self.color, **_scale(self.mean, self.std), "resize": self.resize, **pad}
 
 
 class Input(NamedTuple):
@@ -41,6 +40,8 @@ class Input(NamedTuple):
     image: Image | None
     dtype: str = "uint8"
     """Of images; int8 stands for pixels less 128."""
+    scale: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """Mean and std of an input of arrays that the artefact normalises, one number per channel each."""
 
 
 def document(
@@ -105,7 +106,8 @@ def _tensors(found: Sequence[Tensor] | None, known: Sequence[Any], what: str) ->
 def _fed(given: Input) -> dict[str, Any]:
     """What a program hands to the runtime."""
     if given.image is None:
-        return {"name": given.name, "shape": list(given.shape), "dtype": "float32"}
+        normalised = {"layout": "NCHW", **_scale(*given.scale)} if given.scale else {}
+        return {"name": given.name, "shape": list(given.shape), "dtype": "float32", **normalised}
     batch, channels, height, width = given.shape
     shape = [batch, height, width, channels]
     facts = {"name": given.name, "shape": shape, "layout": "NHWC", "dtype": given.dtype}
@@ -132,6 +134,11 @@ def _native(tensor: Tensor) -> dict[str, Any]:
         return facts
     _, _, height, width, block = tensor.native_shape
     return {**facts, "offset": f"((c // {block} * {height} + y) * {width} + x) * {block} + c % {block}"}
+
+
+def _scale(mean: Sequence[float], std: Sequence[float]) -> dict[str, list[float]]:
+    """Whole numbers are written as such."""
+    return {"mean": [*map(_short, mean)], "std": [*map(_short, std)]}
 
 
 def _short(value: float) -> float:

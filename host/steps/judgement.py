@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from host.calibration.images import image_size
 from host.decoding.decoder import Detections, decode
 from host.graph.channels import Layout, channel_layouts
 from host.quality import detections
@@ -69,11 +68,12 @@ def held_out(staged: Staged, folder: Path) -> list[NDArray[Any]]:
 def fed(staged: Staged, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     """Staged samples, an array per input, as the model takes them.
 
-    Images are in its order of colours, then normalised as the artefact does it, channels first.
+    Images are in its order of colours; they and what is like them are normalised as the artefact does it,
+    channels first.
     """
     values = []
     for number, (each, array) in enumerate(zip(staged.source.inputs, arrays, strict=True)):
-        if image_size(each.shape):
+        if staged.normalised[number]:
             mean, std = (staged.config[key][number] for key in ("mean_values", "std_values"))
             pictures = array[..., ::-1] if staged.blue_first[number] else array
             if array.dtype != np.uint8:

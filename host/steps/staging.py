@@ -15,14 +15,13 @@ from host.sources.native.model import NativeSource
 from host.sources.onnx import metadata
 from host.sources.onnx.model import OnnxSource
 from host.sources.source import TensorSpec
+from host.steps import normalisation
 from host.steps.models import IN, Model
 from shared.chips import Toolkit
 from shared.faults import Fault
 
 COLOURS = 3
 """Channels of an image that is not grey."""
-PIXELS = ("uint8", "int8")
-"""Input types of models that take pixels as integers; toolkits ignore mean and std for them."""
 QUANTIZED = "the model is quantized already: its own numbers are kept, whatever dtype the files are named by"
 
 
@@ -38,8 +37,10 @@ class Staged:
     dataset: str
     heldout: list[str]
     config: dict[str, Any]
-    """What the toolkit is told of the inputs: mean_values and std_values, one list for each (neither for
-    models without image inputs), and the order of colours where that has to be said."""
+    """What the toolkit is told of the inputs: mean_values and std_values, one list for each (neither where
+    none is normalised), and the order of colours where that has to be said."""
+    normalised: tuple[bool, ...]
+    """Of each input, whether the artefact subtracts mean_values from it and divides by std_values."""
     blue_first: tuple[bool, ...]
     """Of each input, whether the model takes the colours of images so; in staged files red is first."""
     calibration: dict[str, Any]
@@ -89,7 +90,8 @@ def stage(
         _refuse_quantization(settings)
         quantize = False
     labels = metadata.read_labels(settings.labels) if settings.labels else _labels(source)
-    config = _normalisation(settings, source.inputs)
+    normalised = normalisation.wanted(settings, source.inputs)
+    config = normalisation.values(settings, source.inputs, normalised)
     arrays, warnings = False, []
     if settings.dataset is None:
         staged = calibration.stage_noise(source.inputs, folder, toolkit.calibration)
@@ -128,15 +130,20 @@ def stage(
     inside = toolkit.colours.inside
     return Staged(
         source=source,
-        inputs=_fed_by_programs(settings, source.inputs, config, blue_first, inside),
+        inputs=_fed_by_programs(settings, source.inputs, config, normalised, blue_first, inside),
         labels=labels,
         dataset=f"{IN}/{staged.calibration.name}",
         heldout=[f"{IN}/{path.name}" for path in staged.held_out],
         config={**config, **colours},
+        normalised=normalised,
         blue_first=blue_first,
         calibration=described,
         quantized=quantized,
-        notes=(*source.notes, *((QUANTIZED, toolkit.about_quantized) if quantized else ())),
+        notes=(
+            *source.notes,
+            *normalisation.left_out(settings, source.inputs, normalised),
+            *((QUANTIZED, toolkit.about_quantized) if quantized else ()),
+        ),
         warnings=tuple(warnings),
     )
 
@@ -177,24 +184,6 @@ def _available_bytes() -> int:
     return next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")), 1 << 62)
 
 
-def _normalisation(settings: Settings, inputs: Sequence[TensorSpec]) -> dict[str, Any]:
-    sizes = [image_size(each.shape, each.channels_last) for each in inputs]
-    if not any(sizes):
-        return {}
-    values: dict[str, Any] = {}
-    for key, name, given, neutral in (
-        ("mean_values", "mean", settings.mean, 0.0),
-        ("std_values", "std", settings.std, 1.0),
-    ):
-        values[key] = [
-            [neutral] * _channels(each)
-            if size is None or each.dtype in PIXELS
-            else _per_channel(name, given, size.channels)
-            for each, size in zip(inputs, sizes, strict=True)
-        ]
-    return values
-
-
 def _colours(
     settings: Settings, inputs: Sequence[TensorSpec], toolkit: Toolkit, arrays: bool
 ) -> tuple[dict[str, Any], tuple[bool, ...]]:
@@ -219,15 +208,11 @@ def _colours(
     return {known.option: known.between.join([known.red_first] * len(inputs))}, red_first
 
 
-def _channels(tensor: TensorSpec) -> int:
-    shape = channels_first(tensor.shape) if tensor.channels_last else tensor.shape
-    return shape[min(1, len(shape) - 1)]
-
-
 def _fed_by_programs(
     settings: Settings,
     inputs: Sequence[TensorSpec],
     config: Mapping[str, Any],
+    normalised: Sequence[bool],
     blue_first: Sequence[bool],
     inside: bool,
 ) -> tuple[Input, ...]:
@@ -236,28 +221,18 @@ def _fed_by_programs(
     With `inside` it turns them into blue first itself, too; mean and std are in the order of what is fed.
     """
     fed = []
-    for number, (each, blue) in enumerate(zip(inputs, blue_first, strict=True)):
-        size, image = image_size(each.shape, each.channels_last), None
-        dtype = each.dtype if each.dtype in PIXELS else "uint8"
-        if size:
+    for number, (each, normal, blue) in enumerate(zip(inputs, normalised, blue_first, strict=True)):
+        image = scale = None
+        if normal:
             order = -1 if blue and inside else 1
             mean, std = (tuple(config[key][number][::order]) for key in ("mean_values", "std_values"))
-            pad = PAD if settings.resize == "letterbox" else None
-            color = "BGR" if blue and not inside else "RGB"
-            image = Image(color if size.channels == COLOURS else "grey", mean, std, settings.resize, pad)
+            if size := image_size(each.shape, each.channels_last):
+                pad = PAD if settings.resize == "letterbox" else None
+                color = "BGR" if blue and not inside else "RGB"
+                image = Image(color if size.channels == COLOURS else "grey", mean, std, settings.resize, pad)
+            else:
+                scale = (mean, std)
+        dtype = each.dtype if each.dtype in normalisation.PIXELS else "uint8"
         shape = channels_first(each.shape) if each.channels_last else each.shape
-        fed.append(Input(each.name, shape, image, dtype))
+        fed.append(Input(each.name, shape, image, dtype, scale))
     return tuple(fed)
-
-
-def _per_channel(name: str, given: tuple[float, ...], channels: int) -> list[float]:
-    """One number per channel; a single or repeated number serves any count."""
-    if len(given) == channels:
-        return list(given)
-    if len(set(given)) == 1:
-        return [given[0]] * channels
-    raise Fault(
-        "bad-option",
-        f"--{name} has {len(given)} numbers, the input has {channels} channel{'s'[: channels > 1]}",
-        "Give one number, or one per channel.",
-    )

@@ -44,7 +44,7 @@ def mistake(folder: Path, *changes: str, **options: Any) -> Fault:
 def test_defaults_are_stated(folder: Path) -> None:
     settings = read(folder)
     assert settings.chips == ("rk3588",)
-    assert (settings.mean, settings.std) == ((0, 0, 0), (255, 255, 255))
+    assert (settings.mean, settings.std) == ((), ())
     assert (settings.engine, settings.resize, settings.algorithm) == ("auto", "letterbox", "normal")
     assert (settings.cache, settings.allow_dead, settings.jobs) == (True, False, 1)
     assert settings.dtype is None and settings.output is None and settings.config == {}

@@ -15,10 +15,13 @@ from host.steps import judgement, staging
 from host.steps.staging import Staged
 from shared import chips
 from shared.chips import Toolkit
+from shared.faults import Fault
 from tests import models
 
 DATA = Path(__file__).parents[1] / "data"
 TOOLKIT = chips.toolkit("toolkit2")
+FLOAT = TensorProto.FLOAT
+Numbers = tuple[float, ...]
 LEGACY = chips.toolkit("legacy")
 MEAN, STD = (1.0, 2.0, 3.0), (4.0, 5.0, 6.0)
 
@@ -92,3 +95,49 @@ def test_every_input_in_colour_has_an_order(
     settings = Settings(("any",), (path,), config={option: given} if given else {})
     made = staging.stage(settings, onnx_model.load(path, LEGACY), True, LEGACY, tmp_path)
     assert (made.config.get(option), made.blue_first) == (sent, blue_first)
+
+
+def taken(folder: Path, *shapes: tuple[int, ...], mean: Numbers = (), std: Numbers = ()) -> Staged:
+    """What is staged for an ONNX model that has inputs of these shapes."""
+    inputs = [make_tensor_value_info(f"x{place}", FLOAT, shape) for place, shape in enumerate(shapes)]
+    outputs = [make_tensor_value_info(f"y{place}", FLOAT, shape) for place, shape in enumerate(shapes)]
+    nodes = [make_node("Relu", [x.name], [y.name]) for x, y in zip(inputs, outputs, strict=True)]
+    graph = make_graph(nodes, "m", inputs, outputs)
+    path = models.save(
+        make_model(graph, opset_imports=[make_opsetid("", 13)], ir_version=8), folder / "m.onnx"
+    )
+    (folder / "in").mkdir()
+    settings = Settings(("rk3588",), (path,), mean=mean, std=std)
+    return staging.stage(settings, onnx_model.load(path, TOOLKIT), True, TOOLKIT, folder / "in")
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 8, 8), (4, 3, 8, 8)], ids=["four channels", "batch"])
+def test_arrays_like_images_are_normalised_when_that_is_asked_for(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    std: Numbers = (2.0, 3.0, 4.0, 5.0)[: shape[1]]
+    made = taken(tmp_path, shape, std=std)
+    assert made.config == {"mean_values": [[0.0] * shape[1]], "std_values": [list(std)]}
+    (given,) = made.inputs
+    assert given.image is None and given.scale == ((0.0,) * shape[1], std)
+    (arrays,) = judgement.held_out(made, tmp_path / "in")
+    raw = np.load(tmp_path / made.heldout[0]).reshape(-1, *shape)
+    np.testing.assert_allclose(arrays, raw / np.array(std)[:, None, None], rtol=1e-6)
+
+
+def test_arrays_are_left_alone_when_nothing_is_asked_for(tmp_path: Path) -> None:
+    made = taken(tmp_path, (1, 4, 8, 8))
+    assert not made.config and made.inputs[0].scale is None
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8, 3), (1, 8), (1, 3, 8)])
+def test_mean_that_no_input_takes_is_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="--mean: toolkits normalise") as caught:
+        taken(tmp_path, shape, mean=(1.0,))
+    assert caught.value.code == "bad-option" and "x".join(map(str, shape)) in caught.value.message
+
+
+def test_input_beside_an_image_is_not_normalised_and_that_is_said(tmp_path: Path) -> None:
+    made = taken(tmp_path, (1, 3, 8, 8), (1, 4, 8, 8), std=(2.0,))
+    assert made.config["std_values"] == [[2.0] * 3, [1.0] * 4]
+    assert "mean and std do not apply to 'x1': not normalised" in made.notes
