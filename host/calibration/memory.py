@@ -72,8 +72,7 @@ def assumed(inputs: Iterable[Sequence[int]], model: int) -> Footprint:
 def estimate_bytes(images: int, algorithm: str, model: Footprint) -> int:
     """Peak resident bytes of a build that calibrates with `images` and simulates; 0 images: not quantized."""
     growth = GROWTH.get(algorithm, GROWTH["mmse"])
-    one = growth.per_image * model.largest_activation
-    calibration = min(images * one, max(growth.portion, one))
+    calibration = min(images * growth.per_image * model.largest_activation, growth.portion)
     fixed = _INTERPRETER + _PER_MODEL_BYTE * model.model
     return int(fixed + max(calibration, _SIMULATOR * model.largest_activation))
 

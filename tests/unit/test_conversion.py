@@ -17,7 +17,7 @@ import yaml
 from onnx.helper import make_node
 from PIL import Image
 
-from host import conversion, plan, running
+from host import conversion, jobs, plan, running
 from host.calibration.images import PAD
 from host.commands import convert as command
 from host.console import Screen
@@ -30,11 +30,12 @@ from host.sources.onnx.interface import static_shape
 from host.sources.onnx.opset import opset_of
 from host.sources.recognition.recognise import recognise
 from host.sources.source import Source
+from host.steps import staging
 from host.steps.facts import Identity
 from shared import contract
 from shared.contract import Artifact, Job, Result
 from shared.faults import Fault
-from tests import models, paper
+from tests import models, paper, sources
 from tests.conftest import EXAMPLE
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -55,17 +56,18 @@ class Paper(paper.Paper):
     def start(
         self, environment: Environment, batch: Path, names: Sequence[str], _: Limits
     ) -> Iterator[Running]:
-        jobs = []
+        given = []
         for folder in (batch / name for name in names):
             job = contract.read_job(str(folder / "job.json"))
-            model = onnx.load(folder / job.source.files["model"])
-            kinds = {path.suffix for path in (folder / "in" / "calibration").iterdir()}
-            self.seen[job.chip] = (opset_of(model), model.ir_version, kinds)
+            if job.source.format == "onnx":
+                model = onnx.load(folder / job.source.files["model"])
+                kinds = {path.suffix for path in (folder / "in" / "calibration").iterdir()}
+                self.seen[job.chip] = (opset_of(model), model.ir_version, kinds)
             self._write(job, folder)
             if self.answer:
                 self.answer(job, folder)
-            jobs.append(job)
-        self.runs.append((environment, jobs))
+            given.append(job)
+        self.runs.append((environment, given))
         yield paper.Idle()
 
     def _write(self, job: Job, folder: Path) -> None:
@@ -162,6 +164,46 @@ def test_model_that_one_toolkit_refuses_leaves_the_other_its_result(settings: Se
     with pytest.raises(Fault, match="Softplus"):
         convert(changed_settings(settings, model=model, output=Path("new/folder")))
     assert not Path("new").exists()
+
+
+def failing(code: str, *formats: str) -> Callable[[Job, Path], None]:
+    """An answer that is this fault for models of these formats."""
+
+    def answer(job: Job, folder: Path) -> None:
+        if job.source.format in formats:
+            changed(folder, artifact=None, fault=Fault(code, f"no {job.source.format}").to_json())
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("code", "formats", "tried", "words"),
+    [
+        ("toolkit-op", ["onnx"], ["onnx", "darknet"], None),
+        ("toolkit-crashed", ["onnx"], ["onnx", "darknet"], None),
+        (
+            "toolkit-op",
+            ["onnx", "darknet"],
+            ["onnx", "darknet"],
+            "no onnx; the other way failed, too: no dark",
+        ),
+        ("timeout", ["onnx"], ["onnx"], "no onnx"),
+        ("disk-full", ["onnx"], ["onnx"], "no onnx"),
+    ],
+)
+def test_other_way_is_taken_where_it_may_lead_on(
+    code: str, formats: list[str], tried: list[str], words: str | None, settings: Settings, place: Path
+) -> None:
+    wanted = changed_settings(settings, chips=(NEW,), model=sources.copy("darknet", place))
+    engine = Paper(failing(code, *formats))
+    (outcome,) = convert(wanted, engine)
+    assert [job.source.format for _, (job,) in engine.runs] == tried
+    if words is None:
+        assert outcome.fault is None and outcome.plan.route.by == "native"
+        assert any("no onnx: taking another way, native" in note for note in report()["notes"])
+    else:
+        assert outcome.fault is not None and outcome.fault.code == code
+        assert outcome.fault.message.startswith(words)
 
 
 @pytest.mark.parametrize("step", ["description.write", "judgement.reference", "facts.make"])
@@ -269,6 +311,36 @@ def test_estimate_that_cannot_be_had_is_no_failure(
     assert made["checks"] is None
     (warning,) = [line for line in made["warnings"] if line.startswith("not estimated: ")]
     assert cause in warning
+
+
+def test_calibration_keeps_to_the_memory_that_is_left(
+    settings: Settings, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "_available_bytes", lambda: 100 << 20)
+    photo = place / "photos" / "1.png"
+    photo.parent.mkdir()
+    Image.new("RGB", (32, 32)).save(photo)
+    wanted = changed_settings(settings, chips=(NEW,), dataset=photo.parent)
+    with pytest.raises(Fault, match=r"the job may use 0\.1 GiB") as caught:
+        convert(wanted)
+    assert caught.value.code == "dataset-too-large"
+    (outcome,) = convert(changed_settings(wanted, dtype="fp16"))
+    assert outcome.fault is None
+
+
+def test_run_has_time_for_jobs_that_wait_for_others(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadlines: list[float] = []
+    follow = jobs.follow
+
+    def followed(running: Running, directories: Any, on_event: Any, deadline_s: float) -> Fault | None:
+        deadlines.append(deadline_s)
+        return follow(running, directories, on_event, deadline_s)
+
+    monkeypatch.setattr(jobs, "follow", followed)
+    convert(changed_settings(settings, chips=(NEW, "rk3566", "rk3576"), jobs=2, timeout_s=50.0))
+    assert deadlines == [2 * 50.0 + jobs.GRACE_S]
 
 
 def test_layers_of_their_own_format_are_not_estimated(settings: Settings) -> None:

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -124,6 +125,16 @@ def test_no_usable_result_is_a_bug_unless_the_run_says_why(directory: Path, text
     with pytest.raises(Fault) as caught:
         jobs.result(directory, None)
     assert caught.value.code == "internal"
+
+
+@pytest.mark.parametrize(("free", "code"), [(1000, "disk-full"), (1 << 20, "internal")])
+def test_missing_result_is_explained_by_a_full_disk(
+    directory: Path, free: int, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(Fault) as caught:
+        jobs.result(directory, None)
+    assert caught.value.code == code
 
 
 def test_running_batch_is_told_from_an_abandoned_one(folder: Path) -> None:
