@@ -27,9 +27,6 @@ from shared.faults import Fault
 OF_ROUTE = ("model-op", "model-format", *ANOTHER_ROUTE)
 """Faults that another route may not meet: the toolkit, or the bridge, cannot take the model this way."""
 
-ANALYSIS = "analysis"
-"""How the names of the toolkits' error analyses begin: one of an earlier result says nothing of a new one."""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -176,11 +173,10 @@ def _deliver(settings: Settings, each: Plan, entry: Path, from_cache: bool) -> O
         return Outcome(each, made, from_cache, _logged(each, entry / facts.LOG, fault))
     target = each.target
     texts = {
-        "record": record.dump(facts.as_record(made, settings, each)),
+        "record": record.dump(facts.as_record(made, settings, each, entry)),
         "report": json.dumps(facts.as_report(made, each, from_cache), indent=2, ensure_ascii=False) + "\n",
     }
-    analysis = target.document(ANALYSIS).name
-    stale = {path for path in delivery.documents(target.report) if path.name.startswith(analysis)}
+    earlier = {target.document(name): sha256 for name, sha256 in record.documents(target.record).items()}
     documents = {target.document(name): entry / facts.document(name) for name in made["documents"]}
     with tempfile.TemporaryDirectory() as folder:
         for name, text in texts.items():
@@ -194,8 +190,8 @@ def _deliver(settings: Settings, each: Plan, entry: Path, from_cache: bool) -> O
                 target.artifact: entry / facts.ARTIFACT,
             }
         )
-    for path in (target.failed_log, *(stale - documents.keys())):
-        path.unlink(missing_ok=True)
+    target.failed_log.unlink(missing_ok=True)
+    delivery.withdraw({path: sha256 for path, sha256 in earlier.items() if path not in documents})
     return Outcome(each, made, from_cache, None)
 
 

@@ -1,7 +1,6 @@
 """Puts a result where the user wants it, whole or not at all, and never at the cost of an earlier one."""
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -80,13 +79,11 @@ def deliver(files: Mapping[Path, Path]) -> None:
             beside.unlink(missing_ok=True)
 
 
-def documents(report: Path) -> list[Path]:
-    """The further files that an earlier report tells of, in its folder; none where there is no report."""
-    try:
-        named = json.loads(report.read_text(encoding="utf-8"))["documents"]
-        return [report.with_name(Path(name).name) for name in named]
-    except (OSError, ValueError, LookupError, TypeError):
-        return []
+def withdraw(files: Mapping[Path, str]) -> None:
+    """Remove files of an earlier result (path -> SHA-256), unless somebody changed them."""
+    for path, sha256 in files.items():
+        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+            path.unlink()
 
 
 def _umask() -> int:

@@ -24,6 +24,7 @@ _NEEDED = {
     "toolkit": {"name": str, "version": str},
     "artifact": {"sha256": str, "size": int, "canonical_digest": (str, _MAYBE)},
     "environment": dict,
+    "documents": (dict, _MAYBE),
 }
 """What is read of a record, by its types: of a mapping each entry, of a list all, of several any one."""
 
@@ -51,6 +52,15 @@ def read(path: Path) -> dict[str, Any]:
             "record-invalid", f"{path} was changed or damaged: {place} is not what a record has there"
         )
     return content
+
+
+def documents(path: Path) -> dict[str, str]:
+    """The further files of a conversion (name -> SHA-256) that a record names; none without a record."""
+    try:
+        named = read(path).get("documents") or {}
+    except Fault:
+        return {}
+    return {name: sha256 for name, sha256 in named.items() if Path(str(name)).name == name}
 
 
 def _unlike(value: Any, needed: Any, place: str = "") -> str:

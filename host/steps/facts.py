@@ -173,8 +173,8 @@ def intact(folder: Path) -> bool:
         return False
 
 
-def as_record(made: Facts, settings: Settings, each: Plan) -> dict[str, Any]:
-    """The content of rknn_source.yaml; paths are relative to where it lies."""
+def as_record(made: Facts, settings: Settings, each: Plan, entry: Path) -> dict[str, Any]:
+    """The content of rknn_source.yaml for an entry of the cache; paths are relative to where it will lie."""
     home = each.target.record.parent
     asked = request(settings, each)
     model = [record.relative(path, home) for path in settings.models]
@@ -192,6 +192,10 @@ def as_record(made: Facts, settings: Settings, each: Plan) -> dict[str, Any]:
         "calibration": {"sha256": made["identity"]["dataset"], **staged["calibration"]},
         "toolkit": made["toolkit"],
         "artifact": {"file": each.target.artifact.name, **made["artifact"]},
+        "documents": {
+            name: hashlib.sha256((entry / document(name)).read_bytes()).hexdigest()
+            for name in made["documents"]
+        },
         "environment": made["environment"],
         "verdict": _verdict(made["checks"]),
     }

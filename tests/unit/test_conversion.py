@@ -395,14 +395,18 @@ def test_documents_are_delivered_reported_and_kept(
     assert json.loads(capsys.readouterr().out)["cache"] == "miss"
 
 
-def test_analysis_of_an_earlier_result_goes_with_it(settings: Settings) -> None:
-    Path("out").mkdir()
-    Path("out/analysis.mine.txt").touch()
-    convert(changed_settings(settings, analysis=True, hybrid={}), Paper(leave_documents))
-    assert Path("out/analysis.txt").is_file()
-    convert(settings, Paper(leave_documents))
-    assert {path.name for path in Path("out").glob("*.*")} >= {"analysis.mine.txt", "hybrid.cfg"}
-    assert not Path("out/analysis.txt").exists()
+@pytest.mark.parametrize("output", ["out", "out/cat.rknn"])
+def test_documents_of_an_earlier_result_go_with_it_unless_they_were_changed(
+    settings: Settings, output: str
+) -> None:
+    asked = changed_settings(settings, output=Path(output))
+    convert(changed_settings(asked, analysis=True, hybrid={}), Paper(leave_documents))
+    (analysis,), (hybrid,) = Path("out").glob("*analysis.txt"), Path("out").glob("*hybrid.cfg")
+    hybrid.write_text("mine")
+    convert(asked, Paper(leave_documents))
+    assert not analysis.exists() and hybrid.read_text() == "mine"
+    convert(asked, Paper(leave_documents))
+    assert hybrid.read_text() == "mine"
 
 
 def test_what_shapes_the_result_has_a_result_of_its_own(settings: Settings, place: Path) -> None:
