@@ -208,7 +208,9 @@ def _read_array(path: Path, model_input: Input) -> Array:
     except (ValueError, OSError, EOFError) as error:
         raise ValueError("not a NumPy array") from error
     if array.shape != shape and (1, *array.shape) != shape:
-        raise ValueError(f"shape {array.shape}, the input has {shape}")
+        turned = sorted(array.shape) in (sorted(shape), sorted(shape[1:]))
+        cure = f": transpose it to {'x'.join(map(str, shape))}" if turned else ""
+        raise ValueError(f"shape {array.shape}, the input has {shape}{cure}")
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{array.dtype} instead of numbers")
     if not np.isfinite(array).all():

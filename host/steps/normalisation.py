@@ -1,7 +1,10 @@
 """Mean and standard deviation: which inputs a toolkit normalises, and with which numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from host.calibration.images import channels_first, image_size
 from host.settings import Settings
@@ -12,6 +15,8 @@ MEAN, STD = (0.0,), (255.0,)
 """Of images, where nothing is said."""
 MOST_CHANNELS = 4
 """Of an input that looks like images: red, green, blue and transparency, or depth."""
+FRACTIONS = 8
+"""Pixels have values beyond this; what was normalised has none."""
 PIXELS = ("uint8", "int8")
 """Input types of models that take pixels as integers; toolkits ignore mean and std for them."""
 
@@ -76,6 +81,23 @@ def left_out(settings: Settings, inputs: Sequence[TensorSpec], normalised: Seque
         if (settings.mean or settings.std) and (not taken or each.dtype in PIXELS)
     ]
     return [f"mean and std do not apply to {', '.join(left)}: not normalised"] if left else []
+
+
+def twice(samples: NDArray[Any], numbers: Mapping[str, Any]) -> list[str]:
+    """A warning where samples of the first input look normalised already, and would be so again.
+
+    Args:
+        samples: as the user gave them.
+        numbers: from `values`.
+    """
+    by = max(*numbers["mean_values"][0], *numbers["std_values"][0]) if numbers else 0
+    most = float(np.abs(samples).max())
+    if by <= FRACTIONS or most > FRACTIONS:
+        return []
+    return [
+        f"the dataset's arrays hold values up to {most:.3g}, and mean and std are for pixels of 0 to 255: "
+        "the artefact normalises them once more. Give arrays of 0 to 255, or --mean 0 --std 1"
+    ]
 
 
 def _channels(tensor: TensorSpec) -> int:

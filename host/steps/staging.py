@@ -6,6 +6,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from host.calibration import listing, memory, noise, select
 from host.calibration import staging as calibration
 from host.calibration.images import PAD, channels_first, image_size
@@ -126,6 +128,8 @@ def stage(
             "files": [image.name for image in selection.calibration],
         }
         warnings += [warning] if warning else []
+        if arrays:
+            warnings += normalisation.twice(np.load(staged.held_out[0]), config)
     colours, blue_first = _colours(settings, source.inputs, toolkit, arrays)
     inside = toolkit.colours.inside
     return Staged(

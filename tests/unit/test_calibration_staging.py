@@ -136,7 +136,8 @@ def test_table_names_formats_that_are_written() -> None:
 @pytest.mark.parametrize(
     ("array", "reason"),
     [
-        (np.zeros((8, 20)), r"shape \(8, 20\), the input has \(1, 20, 8\)"),
+        (np.zeros((8, 20)), r"shape \(8, 20\), the input has \(1, 20, 8\): transpose it to 1x20x8"),
+        (np.zeros((8, 21)), r"shape \(8, 21\), the input has \(1, 20, 8\)\)"),
         (np.full((1, 20, 8), np.nan), "NaN"),
         (np.full((1, 20, 8), "a"), "instead of numbers"),
         (np.full((1, 20, 8), {}, object), "not a NumPy array"),

@@ -97,7 +97,13 @@ def test_every_input_in_colour_has_an_order(
     assert (made.config.get(option), made.blue_first) == (sent, blue_first)
 
 
-def taken(folder: Path, *shapes: tuple[int, ...], mean: Numbers = (), std: Numbers = ()) -> Staged:
+def taken(
+    folder: Path,
+    *shapes: tuple[int, ...],
+    mean: Numbers = (),
+    std: Numbers = (),
+    dataset: Path | None = None,
+) -> Staged:
     """What is staged for an ONNX model that has inputs of these shapes."""
     inputs = [make_tensor_value_info(f"x{place}", FLOAT, shape) for place, shape in enumerate(shapes)]
     outputs = [make_tensor_value_info(f"y{place}", FLOAT, shape) for place, shape in enumerate(shapes)]
@@ -107,7 +113,7 @@ def taken(folder: Path, *shapes: tuple[int, ...], mean: Numbers = (), std: Numbe
         make_model(graph, opset_imports=[make_opsetid("", 13)], ir_version=8), folder / "m.onnx"
     )
     (folder / "in").mkdir()
-    settings = Settings(("rk3588",), (path,), mean=mean, std=std)
+    settings = Settings(("rk3588",), (path,), mean=mean, std=std, dataset=dataset)
     return staging.stage(settings, onnx_model.load(path, TOOLKIT), True, TOOLKIT, folder / "in")
 
 
@@ -141,3 +147,22 @@ def test_input_beside_an_image_is_not_normalised_and_that_is_said(tmp_path: Path
     made = taken(tmp_path, (1, 3, 8, 8), (1, 4, 8, 8), std=(2.0,))
     assert made.config["std_values"] == [[2.0] * 3, [1.0] * 4]
     assert "mean and std do not apply to 'x1': not normalised" in made.notes
+
+
+@pytest.mark.parametrize(
+    ("most", "mean", "std", "warned"),
+    [
+        (1, (), (), True),
+        (1, (104.0, 117.0, 123.0), (1.0,), True),
+        (1, (0.0,), (1.0,), False),
+        (1, (0.5,), (0.25,), False),
+        (255, (), (), False),
+    ],
+)
+def test_arrays_that_would_be_normalised_twice(
+    most: int, mean: Numbers, std: Numbers, warned: bool, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).random((3, 8, 8)) * most)
+    (tmp_path / "list.txt").write_text("a.npy")
+    made = taken(tmp_path, (1, 3, 8, 8), mean=mean, std=std, dataset=tmp_path / "list.txt")
+    assert any("once more" in line for line in made.warnings) == warned
