@@ -8,6 +8,7 @@ from shared import harness
 ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "TF_ENABLE_ONEDNN_OPTS": "0",  # sums in one order, as ONNX Runtime's
+    "ORT_DISABLE_TELEMETRY": "1",
     # Ultralytics installs and downloads what it misses, unless told not to
     "YOLO_AUTOINSTALL": "false",
     "YOLO_OFFLINE": "true",

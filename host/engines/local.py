@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,12 +83,18 @@ class LocalEngine:
     def start(
         self, environment: Environment, batch: Path, names: Sequence[str], limits: Limits
     ) -> Iterator[Running]:
-        """Run the jobs as a process group of their own, which never outlives this context."""
+        """Run the jobs as a process group of their own, which never outlives this context.
+
+        Neither do temporary files, which toolkits leave. Their folder has a short name: sockets lie in it.
+        """
         command = [str(interpreter(environment)), "-m", environment.toolkit]
         command += ["--jobs", str(limits.jobs), *(str(batch / name) for name in names)]
         (batch / USED).write_text(_venv(environment).name, encoding="utf-8")
         words = batch / "harness.txt"
-        with process.started(command, words) as harness:
+        with (
+            tempfile.TemporaryDirectory(prefix="rkforge-", ignore_cleanup_errors=True) as scratch,
+            process.started(command, words, {**os.environ, "TMPDIR": scratch}) as harness,
+        ):
             yield _Process(harness, words)
 
 

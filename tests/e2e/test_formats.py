@@ -1,6 +1,7 @@
 """Every format, and every way on both engines: float16 and int8, against what its own framework computes."""
 
 import json
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,13 @@ def test_format_converts_in_floats_and_in_integers(
     engine: str, name: str, rkforge: Command, tmp_path: Path
 ) -> None:
     model = sources.copy(name, tmp_path / "model")
-    ended = rkforge(
-        *("convert", "--chip", "rk3588,rv1106", "--model", str(model), "--engine", engine),
-        *("--output", "out", "--json", *FLAGS.get(name, ())),
-    )
+    with tempfile.TemporaryDirectory() as temporary:
+        ended = rkforge(
+            *("convert", "--chip", "rk3588,rv1106", "--model", str(model), "--engine", engine),
+            *("--output", "out", "--json", *FLAGS.get(name, ())),
+            TMPDIR=temporary,
+        )
+        assert not [*Path(temporary).iterdir()]
     assert ended.status == 0, ended.stderr
     check(ended.document, tmp_path / "out", route(name))
     recorded = yaml.safe_load((tmp_path / "out" / "rv1106-int8" / "rknn_source.yaml").read_text())

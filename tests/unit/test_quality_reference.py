@@ -1,5 +1,10 @@
 """The reference is the float model on exactly the pixels that the chip will see."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto
@@ -7,6 +12,7 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 
 from host.quality.reference import normalise, reference_outputs
 from shared.faults import Fault
+from tests.conftest import ROOT
 
 
 def model() -> ModelProto:
@@ -53,3 +59,16 @@ def test_item_of_another_size_is_a_fault() -> None:
     with pytest.raises(Fault, match=r"\[1, 3, 4, 5\].*\[3, 4, 6\]") as caught:
         reference_outputs(model(), {"image": image, "index": index})
     assert caught.value.code == "model-shape"
+
+
+def test_no_telemetry_is_kept_or_sent(tmp_path: Path) -> None:
+    """ONNX Runtime would note a device id, and what it was asked to run, below the user's home."""
+    code = "from host.sources.onnx.trial import session; from tests import models; "
+    code += "session(models.conv().SerializeToString())"
+    home = {
+        "HOME": str(tmp_path),
+        "TMPDIR": str(tmp_path),
+        "PATH": os.environ["PATH"],
+    }  # CI=true turns it off
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=home, check=True)
+    assert not [*tmp_path.iterdir()]
