@@ -39,6 +39,16 @@ def test_labels_that_do_not_fit_are_left_out_whole(label: str) -> None:
     assert found is not None and "labels" not in found and found["image"] == IMAGE
 
 
+@pytest.mark.parametrize(("letter", "size"), [("x", 1), ("ü", 2)])
+def test_limit_is_1023_bytes(letter: str, size: int) -> None:
+    """Room for the labels to the last byte, whatever alphabet they are in."""
+    room = 1023 - len(card.make("net", DETECTOR, [""], None))
+    label = letter * (room // size) + "x" * (room % size)
+    texts = [card.make("net", DETECTOR, [each], None) for each in (label, label + letter)]
+    assert len(texts[0].encode()) == 1023
+    assert ["labels" in (card.read(text) or {}) for text in texts] == [True, False]
+
+
 def test_endless_name_is_shortened() -> None:
     found = card.read(card.make("n" * 2000, DETECTOR, [], IMAGE))
     assert found is not None and found["name"] == "n" * 100

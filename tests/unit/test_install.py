@@ -150,6 +150,21 @@ def test_thin_removes_what_matches_and_nothing_else(tmp_path: Path) -> None:
     assert (tmp_path / kept[0]).is_file()
 
 
+def test_environment_is_finished_thinned_and_described(tmp_path: Path) -> None:
+    def finish(site: Path, variant: str) -> None:
+        for name in (variant, "kept", "cv2/data/face.xml"):
+            (site / name).parent.mkdir(parents=True, exist_ok=True)
+            (site / name).touch()
+
+    thin = {"small": ("small",), "large": ()}
+    made = installer.Recipe(folder=tmp_path / "gadget", parts=lambda *_: [], thin=thin, finish=finish)
+    installer.install(made, tmp_path / "venv", sys.executable, "1.0", "small")
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    assert [(site / name).exists() for name in ("kept", "small", "cv2/data/face.xml")] == [True, False, False]
+    manifest = json.loads((tmp_path / "venv" / installer.MANIFEST).read_text())
+    assert (manifest["toolkit"], manifest["version"], manifest["variant"]) == ("gadget", "1.0", "small")
+
+
 @pytest.mark.parametrize("environment", ENVIRONMENTS, ids=IDS)
 def test_source_of_pytorch_is_refused_where_there_is_none_to_choose(environment: Environment) -> None:
     if recipe.of(environment.toolkit).sources(environment.python, environment.variant):
@@ -158,6 +173,38 @@ def test_source_of_pytorch_is_refused_where_there_is_none_to_choose(environment:
     with pytest.raises(Fault, match="--torch-source") as refused:
         pytorch.source(environment, "pypi")
     assert refused.value.code == "bad-option"
+
+
+@pytest.mark.parametrize(
+    ("asked", "variable", "wheel", "index", "chosen"),
+    [
+        ("", "", True, True, "wheels"),  # needs no network
+        ("", "", False, True, "cpu-index"),
+        ("", "", False, False, "pypi"),
+        ("pypi", "cpu-index", True, True, "pypi"),
+        ("", "cpu-index", True, False, "cpu-index"),
+        ("wheels", "", True, False, "wheels"),
+        ("wheels", "", False, True, "no PyTorch wheel"),
+        ("nowhere", "", True, True, "has no lock"),
+    ],
+)
+def test_pytorch_comes_from_where_it_was_asked_or_the_nearest(
+    asked: str, variable: str, wheel: bool, index: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(pytorch.VARIABLE, variable)
+    monkeypatch.setattr(pytorch, "_fetch_wheel", lambda _: wheel)
+    monkeypatch.setattr(pytorch, "_reachable", lambda _: index)
+    environment = Environment("toolkit2", "2.5.0", "3.11", "full")
+    if " " not in chosen:
+        assert pytorch.source(environment, asked) == chosen
+        return
+    with pytest.raises(Fault, match=chosen) as refused:
+        pytorch.source(environment, asked)
+    assert refused.value.code == "bad-option"
+
+
+def test_python_without_a_lock_for_the_cpu_build_has_pypis() -> None:
+    assert pytorch.source(Environment("toolkit2", "2.5.0", "3.10", "full")) == "pypi"
 
 
 def touched(code: str) -> list[str]:
