@@ -289,7 +289,7 @@ def quantized() -> ModelProto:
         make_node("QuantizeLinear", ["c", "scale", "zero"], ["cq"]),
         make_node("DequantizeLinear", ["cq", "scale", "zero"], ["y"]),
     ]
-    weights = {
+    weights: dict[str, NDArray[Any]] = {
         "fine": np.array(1 / 255, np.float32),
         "least": np.array(0, np.uint8),
         "scale": np.array(0.02, np.float32),
