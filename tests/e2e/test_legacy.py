@@ -274,6 +274,16 @@ def test_model_that_cannot_be_converted(
     assert words in cause(ended, 2, code)
 
 
+def test_variant_without_pytorch(run: Command, tmp_path: Path) -> None:
+    source = sources.copy("tflite", tmp_path / "model")
+    arguments = ("convert", "--chip", "rv1126", *OLDEST, "--variant", "tensorflow", "--output", "out")
+    ended = run(*arguments, "--model", str(source), "--dtype", "int8")
+    assert ended.status == 0, ended.stderr
+    record = yaml.safe_load((tmp_path / "out" / "rknn_source.yaml").read_text())
+    assert record["environment"]["packages"].keys() & {"torch", "tensorflow"} == {"tensorflow"}
+    assert len(made(tmp_path / "out")["built"]["dataset"]) > 0
+
+
 def test_newer_opset_is_lowered(run: Command, tmp_path: Path) -> None:
     models.save(models.conv(opset=17), tmp_path / "m.onnx")
     ended = run("convert", "--chip", "rv1126", "--model", "m.onnx", *OLDEST, "--output", "out")
