@@ -5,7 +5,9 @@ The "files" here say that they are none. Real conversions are in tests/e2e.
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -341,6 +343,34 @@ def test_run_has_time_for_jobs_that_wait_for_others(
     monkeypatch.setattr(jobs, "follow", followed)
     convert(changed_settings(settings, chips=(NEW, "rk3566", "rk3576"), jobs=2, timeout_s=50.0))
     assert deadlines == [2 * 50.0 + jobs.GRACE_S]
+
+
+def test_who_stops_a_run_waits_for_no_model_that_has_not_begun(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[object] = []
+    first, told = threading.Event(), threading.Event()
+
+    def reference(_staged: object, model: object, _folder: object) -> None:
+        begun.append(model)
+        first.set()
+        told.wait()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            super().shutdown(False, cancel_futures=cancel_futures)
+            told.set()
+            super().shutdown(wait)
+
+    def stop(_job: Job, _folder: Path) -> None:
+        first.wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("host.steps.judgement.reference", reference)
+    monkeypatch.setattr(running, "ThreadPoolExecutor", Pool)
+    with pytest.raises(KeyboardInterrupt):  # outputs of another form make a reference of its own
+        convert(changed_settings(settings, chips=(NEW, "rv1106")), Paper(stop))
+    assert len(begun) == 1
 
 
 def test_layers_of_their_own_format_are_not_estimated(settings: Settings) -> None:

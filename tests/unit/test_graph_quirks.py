@@ -113,14 +113,19 @@ def test_outputs_of_three_dimensions_get_a_fourth_and_keep_their_names() -> None
         make_node("Conv", ["x", "w"], ["wide"], kernel_shape=[1, 1]),
         make_node("Reshape", ["wide", "flat"], ["y"]),
         make_node("Sigmoid", ["y"], ["also"]),
+        make_node("ArgMax", ["y"], ["best"], axis=1),
     ]
     weights = {"w": np.ones((6, 3, 1, 1), np.float32), "flat": np.array([1, 6, -1])}
     proto = models.model(nodes, (1, 6, 1024), weights)
     proto.graph.output.append(make_tensor_value_info("also", TensorProto.FLOAT, [1, 6, 1024]))
     proto.graph.output.append(make_tensor_value_info("wide", TensorProto.FLOAT, [1, 6, 32, 32]))
+    proto.graph.output.append(make_tensor_value_info("best", TensorProto.INT64, [1, 1, 1024]))
     made, what = changed(outputs_4d, proto)
     shapes = {value.name: static_shape(value) for value in made.proto.graph.output}
-    assert shapes == {"y": (1, 6, 1024, 1), "also": (1, 6, 1024, 1), "wide": (1, 6, 32, 32)}
+    assert shapes == {
+        **dict.fromkeys(("y", "also"), (1, 6, 1024, 1)),
+        **{"wide": (1, 6, 32, 32), "best": (1, 1, 1024, 1)},
+    }
     assert {output.name: output.shape for output in made.decode.outputs} == shapes
     assert "y [1, 6, 1024, 1], also [1, 6, 1024, 1]" in what
 
