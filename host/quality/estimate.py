@@ -45,9 +45,6 @@ SAMPLES = 8
 """Calibration samples: with 8 pages the example's cosine is that with all 20, with one it is 0.001 less, and
 one is enough to see a dead output. Each costs a run of a graph that keeps all its tensors."""
 
-_FLOAT_PARAMETERS = ("Upsample",)
-"""Operators with numbers among their inputs that are no data: rounded, they would change shapes."""
-
 Array = NDArray[Any]
 
 
@@ -69,13 +66,12 @@ def estimate(folder: Path) -> None:
     model = _widened(onnx.load(folder / MODEL)).SerializeToString()
     folding = session(model, graph_optimization_level=_BASIC, optimized_model_filepath=str(folded))
     names = [each.name for each in folding.get_inputs()]
-    operators = {node.op_type for node in onnx.load(folded).graph.node}
     quantize_static(
         folded,
         quantized,
         _Reader(_feeds(names, folder / CALIBRATION)),
         quant_format=QuantFormat.QDQ,
-        op_types_to_quantize=sorted(operators.difference(_FLOAT_PARAMETERS)),
+        op_types_to_quantize=sorted({node.op_type for node in onnx.load(folded).graph.node}),
         per_channel=False,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QUInt8,

@@ -203,7 +203,9 @@ def test_pytorch_comes_from_where_it_was_asked_or_the_nearest(
     assert refused.value.code == "bad-option"
 
 
-def test_python_without_a_lock_for_the_cpu_build_has_pypis() -> None:
+def test_python_without_a_lock_for_the_cpu_build_has_pypis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytorch, "_fetch_wheel", lambda _: True)
+    monkeypatch.setattr(pytorch, "_reachable", lambda _: True)
     assert pytorch.source(Environment("toolkit2", "2.5.0", "3.10", "full")) == "pypi"
 
 

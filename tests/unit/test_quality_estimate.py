@@ -90,23 +90,23 @@ def test_head_in_two_outputs_is_alive(tmp_path: Path) -> None:
 @pytest.mark.parametrize("opset", [9, 11])
 def test_numbers_that_are_no_data_stay_exact(opset: int, tmp_path: Path) -> None:
     """Scales of an Upsample, and those of a Resize computed from a shape in float."""
-    weights = {"w": np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1), "2": np.array([1, 1, 2, 2], np.float32)}
+    weights = {"w": np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1), "by": np.array([1, 1, 2, 7], np.float32)}
     nodes = [make_node("Conv", ["x", "w"], ["c"])]
     if opset == 9:
-        nodes += [make_node("Upsample", ["c", "2"], ["y"])]
+        nodes += [make_node("Upsample", ["c", "by"], ["y"])]
     else:
         weights["none"] = np.array([], np.float32)
         nodes += [
             make_node("Shape", ["c"], ["shape"]),
             make_node("Cast", ["shape"], ["lengths"], to=onnx.TensorProto.FLOAT),
-            make_node("Mul", ["lengths", "2"], ["doubled"]),
-            make_node("Div", ["doubled", "lengths"], ["scales"]),
+            make_node("Mul", ["lengths", "by"], ["larger"]),
+            make_node("Div", ["larger", "lengths"], ["scales"]),
             make_node("Resize", ["c", "none", "scales"], ["y"]),
         ]
-    proto = models.model(nodes, (1, 3, 2 * models.SIDE, 2 * models.SIDE), weights, opset=opset)
+    proto = models.model(nodes, (1, 3, 2 * models.SIDE, 7 * models.SIDE), weights, opset=opset)
     (values,) = answers(tmp_path, proto)
-    assert values.shape == (2, 1, 3, 2 * models.SIDE, 2 * models.SIDE)
-    np.testing.assert_allclose(values, IMAGES[4:].repeat(2, -1).repeat(2, -2), atol=1.5 / 255)
+    assert values.shape == (2, 1, 3, 2 * models.SIDE, 7 * models.SIDE)
+    np.testing.assert_allclose(values, IMAGES[4:].repeat(7, -1).repeat(2, -2), atol=1.5 / 255)
 
 
 def test_failure_is_one_line_on_stderr(tmp_path: Path) -> None:
