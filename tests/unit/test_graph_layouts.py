@@ -233,7 +233,7 @@ def test_a_head_that_was_cut_is_recognised_and_left_alone(name: str, layout: str
     assert [each.parts for each in again.decode.outputs] == [each.parts for each in cut.decode.outputs]
     values = outputs(cut.proto)
     gap = distance(decode(values, cut.decode), decode(values, again.decode), (WIDTH, HEIGHT))
-    assert gap.same
+    assert gap.coordinates < 1e-3 and gap.scores < 1e-4 and gap.masks < 1e-3
 
 
 @pytest.mark.parametrize(
