@@ -268,7 +268,13 @@ SETTINGS = (
         True,
     ),
     Setting("size", "size", _size, "input size WIDTHxHEIGHT, for models with a dynamic one", True),
-    Setting("opset", "opset", _count, "of the ONNX file; default the highest that the target takes", True),
+    Setting(
+        "opset",
+        "opset",
+        _count,
+        "of the ONNX file, for `invoke export` only; default the highest that the target takes",
+        True,
+    ),
     Setting("inputs", "inputs", _names, "tensors that the graph begins with, by name: a,b", True),
     Setting("outputs", "outputs", _names, "tensors that the graph ends with, by name: a,b", True),
     Setting(
