@@ -21,6 +21,7 @@ DTYPE = "asymmetric_affine-u8"
 """The toolkit's own default."""
 BATCH = "rknn_batch_size"
 """The one option of a job that is not for config() but for build()."""
+SEVERAL = "%s=%s: the file takes and gives so many samples at once; model.decode.json describes one of them"
 WITHOUT_CODE = ("config",)
 """Calls that return None; for all others that is a failure."""
 
@@ -52,7 +53,7 @@ def convert(job: Job, directory: str, enter: Callable[[str], None], save: Callab
             target = os.path.join(place.out, job.artifact)
             _check("export_rknn", rknn.export_rknn(export_path=target))
             documents = [hybrid.keep(parts, place.out)] if parts else []
-            warnings = artifact.remarks(target) + _about(batch)
+            warnings = artifact.remarks(target) + [SEVERAL % each for each in batch.items()]
             save(after="the clean-up", documents=documents, warnings=warnings)
             if job.quantize:
                 save(after="the export of quantization parameters")
@@ -65,12 +66,6 @@ def convert(job: Job, directory: str, enter: Callable[[str], None], save: Callab
                 enter("check")
                 save(after="the error analysis")
                 save(documents=documents + analyse(rknn, job, place))
-
-
-def _about(batch: Dict[str, Any]) -> List[str]:
-    """What a person should be told about a model that takes several samples at once."""
-    told = "%s=%s: the file takes and gives so many samples at once; model.decode.json describes one of them"
-    return [told % each for each in batch.items()]
 
 
 def _calibrate(job: Job, place: Place, dataset: Dict[str, str], enter: Callable[[str], None]) -> hybrid.Parts:
