@@ -4,7 +4,7 @@ import functools
 import math
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from host.steps.models import Model
 from host.steps.staging import Staged
 from shared import chips
 from shared.chips import Toolkit
-from shared.contract import CONTRACT, Event, Job
+from shared.contract import CONTRACT, Event, Job, Result
 from shared.faults import Fault
 from shared.text import one_line
 
@@ -39,6 +39,14 @@ class Ended(NamedTuple):
     plan: Plan
     directory: Path
     facts: Facts | Fault
+
+
+class _Followed(NamedTuple):
+    """How the jobs' run ended as a whole, where it ran, and what each kind of plan is compared with."""
+
+    ended: Fault | None
+    provenance: dict[str, Any]
+    expected: dict[Preparation, Future[judgement.Reference | None]]
 
 
 def run(
@@ -81,28 +89,17 @@ def run(
     for directory, each in directories.items():
         placed[directory] = job(settings, each, staged, made[each.preparation])
         jobs.place(directory, placed[directory], inputs, made[each.preparation].folder)
-    ended, provenance, expected = _follow(settings, engine, directories, staged, made, folder, screen)
+    followed = _follow(settings, engine, directories, staged, made, folder, screen)
     estimate = functools.cache(
         lambda wanted: _estimate(settings, staged, made[wanted], inputs, toolkit, screen)
     )
     for directory, each in directories.items():
-        wanted, model, out = each.preparation, made[each.preparation], directory / "out"
+        model = made[each.preparation]
         try:
-            result = jobs.result(directory, ended)
-            known = expected[wanted].result() or judgement.answered(model, out, result.reference)
-            estimated, cause = (
-                estimate(wanted) if each.estimate and model.prepared and not staged.quantized else ([], "")
-            )
-            answers = judgement.left(out, result.simulated) or estimated
-            checks = judgement.check(known, answers, wanted.activation_bits, bool(estimated))
-            description.write(settings, each, staged, model, result, out)
-            result = result._replace(
-                warnings=[*result.warnings, *filter(None, [cause])],
-                documents=[*result.documents, decode.NAME],
-            )
-            told = staged.to_json(model, each.quantize)
+            result, checks = _judged(settings, each, staged, model, directory, followed, estimate)
+            told, ran = staged.to_json(model, each.quantize), followed.provenance
             ending: Facts | Fault = facts.make(
-                identity, each, placed[directory], source.format, told, result, provenance, checks
+                identity, each, placed[directory], source.format, told, result, ran, checks
             )
         except Fault as fault:
             ending = fault
@@ -113,19 +110,37 @@ def run(
         yield Ended(each, directory, ending)
 
 
+def _judged(
+    settings: Settings,
+    each: Plan,
+    staged: Staged,
+    model: Model,
+    directory: Path,
+    followed: _Followed,
+    estimate: Callable[[Preparation], tuple[list[NDArray[Any]], str]],
+) -> tuple[Result, dict[str, Any] | None]:
+    """A job's result with all that is delivered, and how its outputs compare.
+
+    Raises:
+        Fault: why there is none.
+    """
+    result, wanted, out = jobs.result(directory, followed.ended), each.preparation, directory / "out"
+    known = followed.expected[wanted].result() or judgement.answered(model, out, result.reference)
+    estimated, cause = (
+        estimate(wanted) if each.estimate and model.prepared and not staged.quantized else ([], "")
+    )
+    answers = judgement.left(out, result.simulated) or estimated
+    checks = judgement.check(known, answers, wanted.activation_bits, bool(estimated))
+    description.write(settings, each, staged, model, result, out)
+    warnings = [*result.warnings, *filter(None, [cause])]
+    return result._replace(warnings=warnings, documents=[*result.documents, decode.NAME]), checks
+
+
 def _bug(error: Exception, log: Path) -> Fault:
     """The fault for what went wrong in rkforge itself; where it did goes into the log."""
     with log.open("a", encoding="utf-8") as file:
         traceback.print_exception(error, file=file)
     return Fault("internal", f"{type(error).__name__}: {one_line(error)}")
-
-
-class _Followed(NamedTuple):
-    """How the jobs' run ended as a whole, where it ran, and what each kind of plan is compared with."""
-
-    ended: Fault | None
-    provenance: dict[str, Any]
-    expected: dict[Preparation, Future[judgement.Reference | None]]
 
 
 def _follow(
