@@ -18,7 +18,7 @@ from host.results import cache, delivery, record
 from host.routes import Route
 from host.settings import Settings
 from host.sources.source import Source
-from host.steps import facts
+from host.steps import cures, facts
 from host.steps.facts import Facts
 from shared import chips
 from shared.causes import ANOTHER_ROUTE
@@ -169,7 +169,7 @@ def _finish(settings: Settings, each: Plan, key: str, made: Facts, directory: Pa
 def _deliver(settings: Settings, each: Plan, entry: Path, from_cache: bool) -> Outcome:
     """Put an entry's files where the plan wants them, unless what is wrong with them is not allowed."""
     made = facts.read(entry)
-    if fault := _wrong(settings, made):
+    if fault := _wrong(settings, each, made):
         return Outcome(each, made, from_cache, _logged(each, entry / facts.LOG, fault))
     target = each.target
     texts = {
@@ -195,11 +195,12 @@ def _deliver(settings: Settings, each: Plan, entry: Path, from_cache: bool) -> O
     return Outcome(each, made, from_cache, None)
 
 
-def _wrong(settings: Settings, made: Facts) -> Fault | None:
+def _wrong(settings: Settings, each: Plan, made: Facts) -> Fault | None:
     """What is wrong with a result, unless it is allowed."""
     checks, placed = made["checks"], made["placement"]
     if checks is not None and checks["verdict"] == "dead" and not settings.allow_dead:
-        return Fault("dead-output", checks["explanation"])
+        hint = cures.of_dead_outputs(each, made["staged"]["prepared"], checks)
+        return Fault("dead-output", checks["explanation"], hint)
     if placed is not None and placed["verdict"] == "missing" and not settings.allow_cpu:
         hint = f"{placed['advice']}. --allow-cpu keeps the file."
         return Fault("placement", placed["explanation"], hint)

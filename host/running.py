@@ -132,7 +132,7 @@ def _judged(
     answers = judgement.left(out, result.simulated) or estimated
     checks = judgement.check(known, answers, wanted.activation_bits, bool(estimated))
     description.write(settings, each, staged, model, result, out)
-    warnings = [*result.warnings, *filter(None, [cause])]
+    warnings = [*result.warnings, *filter(None, [cause]), *judgement.still(checks)]
     return result._replace(warnings=warnings, documents=[*result.documents, decode.NAME]), checks
 
 

@@ -123,7 +123,7 @@ def compare(
 
 
 def explain(checks: Checks, estimated: bool = False) -> str:
-    """A paragraph on every dead output: what is lost, why, and the cure. Empty when none is dead."""
+    """A paragraph on every dead output: what is lost, and why. Empty when none is dead."""
     return "\n".join(
         ("By an estimate on the host, not the toolkit's own arithmetic: " if estimated else "")
         + _explain(output, checks.images, "in the estimate" if estimated else "in the simulator")
@@ -235,12 +235,10 @@ def _explain(output: OutputCheck, images: int, where: str) -> str:
         f"({group.reference_minimum:.3g} to {group.reference_maximum:.3g} in the model)"
         for group in output.dead_groups
     )
+    cause = ""
     if output.step and len(output.groups) > 1:
         cause = (
-            f"The whole output has one scale: its range of {output.minimum:.4g} to {output.maximum:.4g} "
-            f"leaves steps of {output.step:.3g}, in which small values vanish. Let --head auto cut the head, "
-            "give these channels an output of their own, or convert with --dtype fp16."
+            f". The whole output has one scale: its range of {output.minimum:.4g} to {output.maximum:.4g} "
+            f"leaves steps of {output.step:.3g}, in which small values vanish"
         )
-    else:
-        cause = "Try --dtype fp16, another --algorithm or another --toolkit-version."
-    return f"Output {output.name!r} is dead on {images} held-out items: {lost}. {cause}"
+    return f"Output {output.name!r} is dead on {images} held-out items: {lost}{cause}."

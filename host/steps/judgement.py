@@ -19,6 +19,8 @@ from host.steps.models import Model
 from host.steps.staging import Staged
 
 CLASSIFY = "classify"
+FEW = 8
+"""Channels of an output in which each has something of its own to say."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,26 @@ def check(
         "estimate": estimated,
         "explanation": explain(checks, estimated),
     }
+
+
+def still(checks: Mapping[str, Any] | None) -> list[str]:
+    """Warnings of outputs with few channels, half of them or more without any movement, which the model has.
+
+    Scores of 0..1 may stand still: for classes that no input shows. Dead outputs are told elsewhere.
+    """
+    told = []
+    for each in checks["outputs"] if checks else ():
+        channels = each["shape"][each["channel_axis"]] if each["shape"] else 1
+        low, high = each["reference_minimum"], each["reference_maximum"]
+        beyond = low is not None and high is not None and (low < 0 or high > 1)
+        dead = any(group["dead"] for group in each["groups"])
+        lost = each["constant_channels"]
+        if each["step"] and beyond and not dead and channels <= FEW and 2 * lost >= channels:
+            told.append(
+                f"output {each['name']!r}: {lost} of {channels} channels stand still that move in the model: "
+                f"all share one scale with steps of {each['step']:.3g}. Give them outputs of their own"
+            )
+    return told
 
 
 def _decoded(expected: Reference, answers: Sequence[NDArray[Any]]) -> dict[str, Any] | None:

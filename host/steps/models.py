@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from host.sources.native import model as native
 from host.sources.native.model import NativeSource
 from host.sources.onnx.model import OnnxSource
 from host.sources.onnx.operators import refuse_operators
-from host.sources.onnx.reach import refuse_outputs
+from host.sources.onnx.reach import glued, refuse_outputs
 from host.sources.source import Source
 from shared import contract
 from shared.chips import ONNX, Toolkit, formats
@@ -56,6 +57,8 @@ class Model:
     sha256: str
     warnings: tuple[str, ...]
     """What the result will suffer from, known before it is built."""
+    glued: Mapping[str, list[str]]
+    """Outputs of the source that are put together of other tensors -> the names of these."""
 
     @property
     def file(self) -> Path:
@@ -86,6 +89,7 @@ class Model:
             "task": decode.task,
             "changes": [asdict(change) for change in self.changes],
             "outputs": [{"name": each.name, "shape": list(each.shape)} for each in decode.outputs],
+            "glued": dict(self.glued),
             "warnings": list(self.warnings),
             "sha256": self.sha256,
         }
@@ -113,6 +117,7 @@ def make(source: OnnxSource | NativeSource, wanted: Preparation, toolkit: Toolki
         folder=folder,
         sha256=hashlib.sha256(data).hexdigest(),
         warnings=(*_mixed(prepared), *too_long(prepared.proto, wanted.longest_row)),
+        glued=glued(source.proto),
     )
 
 
@@ -129,7 +134,7 @@ def _untouched(source: NativeSource, wanted: Preparation, folder: Path) -> Model
         placed[role] = folder / (NAMES.get(role) or f"model{SUFFIXES[source.source.format]}")
         shutil.copyfile(path, placed[role])  # no link: what runs in the job must not reach the user's file
     named = native.contract(source, {role: f"{IN}/{path.name}" for role, path in placed.items()})
-    return Model(named, None, folder, fingerprint(Source(source.source.format, placed)), ())
+    return Model(named, None, folder, fingerprint(Source(source.source.format, placed)), (), {})
 
 
 def _mixed(prepared: Prepared) -> tuple[str, ...]:
@@ -137,7 +142,8 @@ def _mixed(prepared: Prepared) -> tuple[str, ...]:
     cure = (
         "--head auto gives them outputs of their own"
         if prepared.decode.family != "unknown"
-        else "rkforge does not know this head: give these values an output of their own, or use --dtype fp16"
+        else "rkforge does not know this head: give these values outputs of their own (--outputs), or use a "
+        "dtype of more than 8 bits where the chip has one"
     )
     told = {(each.narrow, each.whole_range): each for each in reversed(prepared.mixed)}  # once for all copies
     return tuple(f"{each}: they will be rounded away; {cure}" for each in told.values())

@@ -32,7 +32,7 @@ from host.sources.onnx.interface import static_shape
 from host.sources.onnx.opset import opset_of
 from host.sources.recognition.recognise import recognise
 from host.sources.source import Source
-from host.steps import staging
+from host.steps import cures, staging
 from host.steps.facts import Identity
 from shared import contract
 from shared.contract import Artifact, Job, Result
@@ -234,6 +234,20 @@ def test_bug_in_one_result_leaves_the_other_and_is_in_the_log(
         assert each.plan.target.artifact.is_file() == (each.fault is None)
 
 
+@pytest.mark.parametrize(("least", "warned"), [(1e-4, True), (10.0, False)])
+def test_channel_of_a_small_output_that_stands_still_is_named(
+    settings: Settings, place: Path, least: float, warned: bool
+) -> None:
+    weights = {
+        "w": np.array([least, 100.0], np.float32).reshape(1, 2, 1, 1),
+        "k": np.ones((2, 3, 1, 1), np.float32),
+    }
+    nodes = [make_node("Conv", ["x", "k"], ["c"]), make_node("Mul", ["c", "w"], ["y"])]
+    model = models.save(models.model(nodes, (1, 2, 32, 32), weights), place / "scales.onnx")
+    assert convert(changed_settings(settings, model=model))[0].fault is None
+    assert any("1 of 2 channels stand still" in line for line in report()["warnings"]) == warned
+
+
 def test_result_without_a_simulator_says_what_was_not_checked(
     settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +308,29 @@ def test_output_that_the_estimate_finds_dead_fails_and_says_that_it_is_an_estima
     assert kept.fault is None and kept.from_cache
     assert report()["checks"]["verdict"] == "dead"
     assert not Path("out", "failed.log.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("chip", "head", "family", "cure"),
+    [
+        ("rk3588", "auto", "unknown", "--outputs a,b,other or --dtype fp16;"),
+        ("rk3588", "raw", "yolov8", "Try --head auto or --dtype fp16;"),
+        ("rv1106", "auto", "unknown", "--outputs a,b,other or --dtype w16a16i_dfp;"),
+        ("rv1103b", "auto", "ssd", "Try --outputs a,b,other; --allow-dead"),
+    ],
+)
+def test_cures_of_dead_outputs_are_those_that_the_chip_and_the_request_leave(
+    settings: Settings, chip: str, head: str, family: str, cure: str
+) -> None:
+    wanted = changed_settings(settings, chips=(chip,), head=head)
+    (each,) = plan.make(wanted, recognise(wanted.models), lambda able: able[0])
+    groups = [{"dead": ""}, {"dead": "constant"}]
+    outputs = [
+        {"name": "y", "step": 2.5, "groups": groups},
+        {"name": "other", "step": 1.0, "groups": groups[:1]},
+    ]
+    prepared = {"family": family, "glued": {"y": ["a", "b"]}}
+    assert cure in cures.of_dead_outputs(each, prepared, {"outputs": outputs})
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 
 from host.sources.onnx.model import load
 from host.sources.onnx.operators import refuse_operators
-from host.sources.onnx.reach import refuse_outputs
+from host.sources.onnx.reach import glued, refuse_outputs
 from host.sources.onnx.trial import run
 from shared import chips
 from shared.faults import Fault
@@ -290,6 +290,19 @@ def test_outputs_of_their_own_are_left_alone() -> None:
     proto.graph.node.append(make_node("Identity", ["x"], ["z"]))
     proto.graph.output.append(make_tensor_value_info("z", TensorProto.FLOAT, None))
     refuse_outputs(proto)
+
+
+def test_tensors_that_an_output_is_put_together_of() -> None:
+    proto = conv()
+    nodes = [
+        make_node("Relu", ["y"], ["a"]),
+        make_node("Sigmoid", ["y"], ["b"]),
+        make_node("Concat", ["a", "b"], ["c"], axis=1),
+        make_node("Transpose", ["c"], ["z"], perm=[0, 2, 3, 1]),
+    ]
+    proto.graph.node.extend(nodes)
+    proto.graph.output.append(make_tensor_value_info("z", TensorProto.FLOAT, None))
+    assert glued(proto) == {"z": ["a", "b"]}
 
 
 def external(path: Path) -> Path:

@@ -70,3 +70,19 @@ def refuse_outputs(proto: ModelProto) -> None:
     if faults:
         hint = f"Leave it out: --outputs {','.join(kept.values())}." if kept else "Export the model again."
         raise Fault("model-op", f"The toolkit cannot give every output: {'; '.join(faults)}.", hint)
+
+
+def glued(proto: ModelProto) -> dict[str, list[str]]:
+    """Outputs that tensors are put together in, whatever their form since -> the names of these tensors."""
+    makers = {name: node for node in proto.graph.node for name in node.output}
+    found = {}
+    for output in (value.name for value in proto.graph.output):
+        node = makers.get(output)
+        while node is not None and node.op_type in _FORMS:
+            node = makers.get(node.input[0])
+        if node is not None and node.op_type == "Concat" and all(name in makers for name in node.input):
+            found[output] = list(node.input)
+    return found
+
+
+_FORMS = ("Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
