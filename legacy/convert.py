@@ -7,7 +7,7 @@ vendor's documentation: rkforge's authors did not have the toolkit. It has no si
 import importlib
 import os
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator
 
 from legacy import artifact, hybrid, parameters
 from legacy.analysis import analyse
