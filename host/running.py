@@ -15,6 +15,7 @@ from host import engines, jobs, loading
 from host.console import Screen
 from host.engines.protocol import Engine, Limits
 from host.graph import regressions
+from host.graph.origin import origins
 from host.plan import Plan, Preparation
 from host.results import decode
 from host.settings import Settings
@@ -98,8 +99,10 @@ def run(
         try:
             result, checks = _judged(settings, each, staged, model, directory, followed, estimate)
             told, ran = staged.to_json(model, each.quantize), followed.provenance
+            compiled = result.placement.operators if result.placement else ()
+            sources = origins(model.graph, compiled) if model.graph else {}
             ending: Facts | Fault = facts.make(
-                identity, each, placed[directory], source.format, told, result, ran, checks
+                identity, each, placed[directory], source.format, told, result, ran, checks, sources
             )
         except Fault as fault:
             ending = fault

@@ -25,7 +25,8 @@ class Finding:
 
     `share` is their part of what the whole model reads and writes in memory, 0..1: the compiler estimates no
     cycles for what leaves the NPU. `reason` is what it said, mostly nothing; `advice` is what is known to
-    keep them on the NPU. `runs` tells whether the board can run them where they are.
+    keep them on the NPU. `runs` tells whether the board can run them where they are. `made_of` are those of
+    the model that the compiler made them of, where these are others.
     """
 
     op: str
@@ -34,6 +35,7 @@ class Finding:
     reason: str = ""
     advice: str = ""
     runs: bool = True
+    made_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,11 @@ class Judgement:
 
 
 def judge(
-    placement: Placement, quantized: bool, cpu_ops: Collection[str] | None, advice: Mapping[str, str]
+    placement: Placement,
+    quantized: bool,
+    cpu_ops: Collection[str] | None,
+    advice: Mapping[str, str],
+    origins: Mapping[str, str],
 ) -> Judgement:
     """Judge what the compiler told.
 
@@ -76,7 +82,8 @@ def judge(
         placement: the compiler's table.
         quantized: whether activations are integers, so that floats are worth a word.
         cpu_ops: what the board's runtime can run on its CPU; None where that is all that it is given.
-        advice: operator -> what keeps it on the NPU.
+        advice: operator -> what keeps it on the NPU; no help where it was made of another one.
+        origins: names of such operators -> the operators that they were made of.
     """
     total = sum(each.traffic_kb for each in placement.operators) or 1
     fallbacks = tuple(
@@ -85,8 +92,9 @@ def judge(
             names=tuple(row.name for row in rows),
             share=_share(rows, total),
             reason=placement.reasons.get(op, ""),
-            advice=advice.get(op, ""),
+            advice="" if all(row.name in origins for row in rows) else advice.get(op, ""),
             runs=cpu_ops is None or op in cpu_ops,
+            made_of=tuple(sorted({origins[row.name] for row in rows if row.name in origins})),
         )
         for op, rows in _kinds(row for row in placement.operators if row.target == HOST)
     )
@@ -113,7 +121,7 @@ def explain(missing: Collection[Finding]) -> str:
     """One sentence on what the board cannot run; empty when there is nothing."""
     if not missing:
         return ""
-    named = ", ".join(f"{each.op} ({_named(each.names)})" for each in missing)
+    named = ", ".join(f"{each.op} ({_named(each.names)}{_made_of(each.made_of)})" for each in missing)
     return f"the compiler left to the CPU what this chip's runtime cannot run there: {named}"
 
 
@@ -134,9 +142,15 @@ def lines(judged: Mapping[str, Any]) -> list[str]:
 def _kind(finding: Mapping[str, Any]) -> str:
     count = len(finding["names"])
     times = f" x{count}" if count > 1 else ""
-    return f"{finding['op']}{times} ({finding['share']:.1%} of the memory traffic)"
+    return (
+        f"{finding['op']}{times}{_made_of(finding['made_of'])} ({finding['share']:.1%} of the memory traffic)"
+    )
 
 
 def _named(names: Collection[str]) -> str:
     first, *others = names
     return f"{first} and {len(others)} more" if others else first
+
+
+def _made_of(kinds: Collection[str]) -> str:
+    return f", made of {' and '.join(kinds)}" if kinds else ""

@@ -96,6 +96,7 @@ def make(
     result: Result,
     environment: Mapping[str, Any],
     checks: Mapping[str, Any] | None,
+    origins: Mapping[str, str],
 ) -> Facts:
     """Gather the facts of a successful job.
 
@@ -108,6 +109,7 @@ def make(
         result: with an artifact.
         environment: the engine's provenance.
         checks: `Checks.to_json`, or None when nothing could be simulated.
+        origins: what the compiler's operators were made of, as `graph.origin` finds it.
     """
     assert isinstance(result.artifact, Artifact)
     toolkit = chips.toolkit(each.environment.toolkit)
@@ -131,18 +133,18 @@ def make(
         "artifact": {key: value for key, value in result.artifact._asdict().items() if key != "file"},
         "documents": result.documents,
         "checks": checks,
-        "placement": _placement(each, result),
+        "placement": _placement(each, result, origins),
         "warnings": [*staged["warnings"], *result.warnings],
         "durations_s": result.durations_s,
         "peak_memory_bytes": result.peak_memory_bytes,
     }
 
 
-def _placement(each: Plan, result: Result) -> dict[str, Any] | None:
+def _placement(each: Plan, result: Result, origins: Mapping[str, str]) -> dict[str, Any] | None:
     if result.placement is None:
         return None
     chip = chips.chip(each.chip)
-    return judge(result.placement, each.quantize, chip.cpu_ops, chip.toolkit.cpu_advice).to_json()
+    return judge(result.placement, each.quantize, chip.cpu_ops, chip.toolkit.cpu_advice, origins).to_json()
 
 
 def document(name: str) -> str:

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+from onnx.helper import make_node
 
+from host.graph.origin import origins
 from host.quality import placement
 from host.quality.placement import Judgement
 from shared import chips
 from shared.contract import Operator, Placement
+from tests import models
 from toolkit2 import placement as table
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "placement"
@@ -16,13 +19,22 @@ SEEN_TO_FAIL = ("ArgMax", "AveragePool", "Min", "Pow", "Resize", "Transpose", "e
 """What users' boards refused: "unsupport cpu ... op"; docs/placement.md names the threads."""
 
 
+ORIGINAL = models.model(
+    [make_node("ReduceL2", ["x"], ["n_1"], name="norm_1"), make_node("Relu", ["n_1"], ["n_12"], name="relu")],
+    (1, 1, 1, 1),
+)
+
+
 def row(op: str, target: str = "NPU", dtype: str = "INT8", traffic: int = 10) -> Operator:
     return Operator(op, f"/{op}_1", dtype, target, "1x16x64x64", "1x16x64x64", 0, 0, 0, traffic)
 
 
 def judge(rows: list[Operator], chip: str = "rk3588", quantized: bool = True, **reasons: str) -> Judgement:
     of = chips.chip(chip)
-    return placement.judge(Placement(rows, 1.0, 2.0, reasons), quantized, of.cpu_ops, of.toolkit.cpu_advice)
+    made = origins(ORIGINAL, rows)
+    return placement.judge(
+        Placement(rows, 1.0, 2.0, reasons), quantized, of.cpu_ops, of.toolkit.cpu_advice, made
+    )
 
 
 def read(name: str) -> list[Operator]:
@@ -38,6 +50,23 @@ def test_what_boards_refused_is_missing(chip: str, op: str) -> None:
     assert [each.op for each in judged.missing] == [op]
     assert f"{op} (/{op}_1)" in judged.to_json()["explanation"]
     assert judged.to_json()["advice"].startswith(f"{op}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "advised"),
+    [
+        ("n_1-rs_rsum_pow", "Pow (n_1-rs_rsum_pow, made of ReduceL2)", False),
+        ("norm_1#2", "Pow (norm_1#2, made of ReduceL2)", False),
+        ("n_12_pow", "Pow (n_12_pow, made of Relu)", False),
+        ("n_13_pow", "Pow (n_13_pow)", True),
+    ],
+)
+def test_what_the_compiler_made_is_traced_to_the_models_operators(
+    name: str, told: str, advised: bool
+) -> None:
+    judged = judge([row("Pow", "CPU")._replace(name=name)], "rv1106").to_json()
+    assert told in judged["explanation"]
+    assert ("by itself" in judged["advice"]) == advised
 
 
 @pytest.mark.parametrize("chip", ["rk3588", "rk3576", "rk3566", "rk3562", "rv1126b"])
