@@ -7,11 +7,14 @@ from onnx import ModelProto, defs
 
 from shared.contract import Operator
 
+_MOVES = ("Reshape", "Transpose")
+
 
 def origins(proto: ModelProto, made: Iterable[Operator]) -> dict[str, str]:
     """The names of operators that the graph has not, by their kind -> the kind of what they were made of.
 
-    Kinds that ONNX does not have are left out: their names tell what they are.
+    Kinds that ONNX does not have are left out: their names tell what they are. So are those that only move
+    values: compilers put them anywhere.
     """
     kinds = {name: node.op_type for node in proto.graph.node for name in (*node.output, node.name) if name}
     found = {}
@@ -20,7 +23,7 @@ def origins(proto: ModelProto, made: Iterable[Operator]) -> dict[str, str]:
             name for name in kinds if each.name.startswith(name) and not _goes_on(each.name[len(name) :])
         ]
         kind = kinds[max(starts, key=len)] if starts else each.op
-        if kind != each.op and defs.has(each.op):
+        if kind != each.op and each.op not in _MOVES and defs.has(each.op):
             found[each.name] = kind
     return found
 

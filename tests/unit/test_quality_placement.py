@@ -67,6 +67,8 @@ def test_what_the_compiler_made_is_traced_to_the_models_operators(
     judged = judge([row("Pow", "CPU")._replace(name=name)], "rv1106").to_json()
     assert told in judged["explanation"]
     assert ("by itself" in judged["advice"]) == advised
+    moved = judge([row("Transpose", "CPU")._replace(name=name)], "rv1106").to_json()
+    assert f"Transpose ({name})" in moved["explanation"] and "--head branches for" in moved["advice"]
 
 
 @pytest.mark.parametrize("chip", ["rk3588", "rk3576", "rk3566", "rk3562", "rv1126b"])
