@@ -1,11 +1,10 @@
 """Makes lively exports of Ultralytics' architectures with random weights: material for benchmarks/heads.py.
 
-Runs in a throw-away environment (the package is AGPL-3.0 and never a dependency of rkforge):
+Runs in the environment that exports checkpoints and has the package (AGPL-3.0, no dependency of rkforge):
 
-    python -m venv /tmp/exports && /tmp/exports/bin/pip install \
-        torch==2.13.0 onnx==1.18.0 opencv-python-headless pillow pyyaml requests matplotlib scipy psutil
-    /tmp/exports/bin/pip install --no-deps ultralytics==8.4.190 torchvision
-    /tmp/exports/bin/python benchmarks/export_ultralytics.py FOLDER [--models yolov8n yolo11n-pose]
+    invoke build --toolkit frameworks --variant pytorch --engine local
+    ~/.cache/rkforge/environments/frameworks-*-py311-????????????/bin/python \
+        benchmarks/export_ultralytics.py FOLDER [--models yolov8n yolo11n-pose]
 
 Freshly initialised weights give outputs that hardly depend on the input, so batch norms are set from one
 batch of noise and the class biases, which start at "nothing here", are zeroed.
