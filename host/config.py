@@ -24,7 +24,9 @@ OWN_FLAG = {
     "mean_values": "--mean",
     "std_values": "--std",
     "quantized_algorithm": "--algorithm",
+    **{toolkit.colours.option: "--color" for toolkit in chips.toolkits().values()},
 }
+"""Option of a toolkit's config() -> the flag that is the one way to say it."""
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
 """Type of an option's default -> what is expected instead of a value of another type."""
 
@@ -256,7 +258,7 @@ def _check_config(toolkit: chips.Toolkit, version: str, named: Mapping[str, Any]
             problems.append(Fault("bad-option", f"--set {key}: " + chips.unknown(option, key, sorted(keys))))
         elif not _fits(value, keys[key]):
             problems.append(Fault("bad-option", f"--set {key}={value}: expected {KINDS[type(keys[key])]}"))
-        elif not _chosen(value, key, toolkit):
+        elif value not in toolkit.choices.get(key, [value]):
             allowed = ", ".join(map(str, toolkit.choices[key]))
             problems.append(Fault("bad-option", f"--set {key}={value}: choose from {allowed}"))
     return problems
@@ -267,11 +269,3 @@ def _fits(value: Any, default: Any) -> bool:
     if default is None or type(value) is type(default):
         return True
     return type(default) is float and type(value) is int
-
-
-def _chosen(value: Any, key: str, toolkit: chips.Toolkit) -> bool:
-    """Whether an option's value, or that of every input where it has several, is one of the table's."""
-    colours = toolkit.colours
-    several = key == colours.option and colours.between and isinstance(value, str)
-    parts = value.split(colours.between) if several else [value]
-    return all(part in toolkit.choices.get(key, parts) for part in parts)

@@ -62,8 +62,8 @@ def _native(settings: Settings, source: Source, toolkit: chips.Toolkit, folder: 
     """The model for the toolkit's own loader; files that have to be rewritten go to `folder`."""
     asked = settings.inputs, settings.outputs, settings.input_sizes
     loaded = native.load(source, toolkit, *asked, settings.size, folder)
-    hints = toolkit.loaders.get(source.format, chips.Loader()).hints
-    told = [hint for option, hint in hints.items() if option not in settings.config]
+    hints = chips.formats()[source.format].hints
+    told = [hint for field, hint in hints.items() if not getattr(settings, field)]
     return replace(loaded, notes=(*loaded.notes, *told))
 
 

@@ -15,6 +15,8 @@ from shared.faults import Fault
 RESIZES = ("letterbox", "stretch", "crop")
 ENGINES = ("auto", "docker", "local")
 DARKNET = ("bridge", "native")
+ORDERS = ("rgb", "bgr")
+"""In which a model takes the colours of images; the first is the default."""
 HYBRID_KEY = "customized_quantize_layers"
 """Where the vendor's own file has the layers: what one conversion leaves can be given to the next."""
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -46,6 +48,8 @@ class Settings:
     trust_pickle: bool = False
     opset: int | None = None
     """Of the ONNX file that `invoke export` writes; None for what the target takes."""
+    color: tuple[str, ...] = ()
+    """Of ORDERS: one for all inputs that take images in colour, or one for each input."""
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     toolkit_version: str = ""
@@ -206,6 +210,11 @@ def _choice(kind: str, known: tuple[str, ...]) -> Callable[[str], str]:
     return parse
 
 
+def _orders(value: str) -> tuple[str, ...]:
+    parse = _choice("order of colours", ORDERS)
+    return tuple(parse(name) for name in value.lower().split(","))
+
+
 def _algorithms() -> str:
     """All that any toolkit has; with the toolkit's name what not every one has."""
     toolkits = chips.toolkits().values()
@@ -290,6 +299,13 @@ SETTINGS = (
         "trust_pickle",
         _flag,
         "load a checkpoint whatever code it holds; only if you trust where it comes from",
+        True,
+    ),
+    Setting(
+        "color",
+        "color",
+        _orders,
+        "order of colours that the model takes: rgb (default) or bgr; or one for each input: rgb,bgr",
         True,
     ),
     Setting("mean", "mean", _numbers, "subtracted from each channel, 0-255 scale; default 0", True),

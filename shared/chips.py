@@ -46,8 +46,6 @@ class Loader(NamedTuple):
     """Those that it has, where it leaves out others without a word; empty where it does not."""
     refused: Dict[str, Sequence[str]] = {}
     """Reason -> operators that it cannot be given."""
-    hints: Dict[str, str] = {}
-    """Option of `config` -> what to tell those who leave it out."""
 
 
 class Colours(NamedTuple):
@@ -81,6 +79,8 @@ class Format(NamedTuple):
     """As people call it."""
     files: str
     """What it consists of, for lists that people read."""
+    hints: Dict[str, str] = {}
+    """Field of the settings -> what to tell those who leave it out."""
     pickle: bool = False
     """Whether its own library runs what a file names when it loads it."""
 

@@ -68,6 +68,7 @@ def request(settings: Settings, each: Plan) -> dict[str, Any]:
         "head": each.preparation.head,
         "algorithm": settings.algorithm,
         "size": size,
+        "color": ",".join(settings.color),
         "mean": _numbers(settings.mean),
         "std": _numbers(settings.std),
         "max-images": settings.max_images and str(settings.max_images),

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,11 @@ from host.sources.native.model import NativeSource
 from host.sources.onnx import metadata
 from host.sources.onnx.model import OnnxSource
 from host.sources.source import TensorSpec
-from host.steps import normalisation
+from host.steps import colours, normalisation
 from host.steps.models import IN, Model
 from shared.chips import Toolkit
 from shared.faults import Fault
 
-COLOURS = 3
-"""Channels of an image that is not grey."""
 QUANTIZED = "the model is quantized already: its own numbers are kept, whatever dtype the files are named by"
 
 
@@ -84,8 +81,8 @@ def stage(
         folder: an empty folder, a part of every job's in/.
 
     Raises:
-        Fault: dataset-*, or bad-option when mean and std do not fit the input, or when something is asked for
-            that only a model can have which is not quantized yet.
+        Fault: dataset-*, or bad-option when mean, std or color do not fit the inputs, or when something is
+            asked for that only a model can have which is not quantized yet.
     """
     quantized = source.quantized
     if quantized:
@@ -130,7 +127,8 @@ def stage(
         warnings += [warning] if warning else []
         if arrays:
             warnings += normalisation.twice(np.load(staged.held_out[0]), config)
-    colours, blue_first = _colours(settings, source.inputs, toolkit, arrays)
+    blue_first = colours.blue_first(settings, source.inputs)
+    order = colours.option(settings, source.inputs, toolkit, blue_first, arrays)
     inside = toolkit.colours.inside
     return Staged(
         source=source,
@@ -138,7 +136,7 @@ def stage(
         labels=labels,
         dataset=f"{IN}/{staged.calibration.name}",
         heldout=[f"{IN}/{path.name}" for path in staged.held_out],
-        config={**config, **colours},
+        config={**config, **order},
         normalised=normalised,
         blue_first=blue_first,
         calibration=described,
@@ -188,30 +186,6 @@ def _available_bytes() -> int:
     return next((int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable")), 1 << 62)
 
 
-def _colours(
-    settings: Settings, inputs: Sequence[TensorSpec], toolkit: Toolkit, arrays: bool
-) -> tuple[dict[str, Any], tuple[bool, ...]]:
-    """The toolkit's option for the order of colours, and which inputs take blue first.
-
-    Where the user does not say it, and the toolkit's default is not red first, rkforge says red first: then
-    the order does not depend on the format that the model came in. That is for models whose inputs all take
-    images in colour; arrays have no order.
-    """
-    known = toolkit.colours
-    given = settings.config.get(known.option)
-    if given is not None:
-        values = given.split(known.between) if known.between else [given] * len(inputs)
-        told = zip_longest(inputs, values[: len(inputs)], fillvalue=known.red_first)
-        return {}, tuple(value == known.blue_first for _, value in told)
-    default = toolkit.config_keys[settings.toolkit_version or toolkit.versions[0]][known.option]
-    sizes = [image_size(each.shape, each.channels_last) for each in inputs]
-    in_colour = not arrays and all(size is not None and size.channels == COLOURS for size in sizes)
-    red_first = (False,) * len(inputs)
-    if default == known.red_first or not in_colour:
-        return {}, red_first
-    return {known.option: known.between.join([known.red_first] * len(inputs))}, red_first
-
-
 def _fed_by_programs(
     settings: Settings,
     inputs: Sequence[TensorSpec],
@@ -233,7 +207,9 @@ def _fed_by_programs(
             if size := image_size(each.shape, each.channels_last):
                 pad = PAD if settings.resize == "letterbox" else None
                 color = "BGR" if blue and not inside else "RGB"
-                image = Image(color if size.channels == COLOURS else "grey", mean, std, settings.resize, pad)
+                image = Image(
+                    color if size.channels == colours.CHANNELS else "grey", mean, std, settings.resize, pad
+                )
             else:
                 scale = (mean, std)
         dtype = each.dtype if each.dtype in normalisation.PIXELS else "uint8"

@@ -79,7 +79,7 @@ def test_every_setting_is_read_from_every_source(folder: Path) -> None:
         },
         **{"hybrid": "auto", "analysis": "true", "head": "split", "labels": str(folder / "b.onnx")},
         **{"inputs": "a,b", "outputs": "c", "input-sizes": "1x3x8x8,1x2", "opset": "12"},
-        **{"darknet": "native", "trust-pickle": "true"},
+        **{"darknet": "native", "trust-pickle": "true", "color": "bgr"},
     }
     assert set(texts) == {setting.name for setting in SETTINGS}
     variables = {f"RKFORGE_{name.replace('-', '_').upper()}": text for name, text in texts.items()}
@@ -174,6 +174,7 @@ def test_toolkit_options(folder: Path) -> None:
         ("target_platform=rk3566", "use --chip"),
         ("mean_values=[0]", "use --mean"),
         ("quantized_algorithm=mmse", "use --algorithm"),
+        ("quant_img_RGB2BGR=true", "use --color"),
         ("auto_hybrid_cos_thresh=high", "expected a number"),
         ("memory_plan_strategy=1", "expected a text"),
         ("optimization_level", "expected key=value"),
@@ -373,8 +374,7 @@ def test_options_values_are_those_of_the_toolkit(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("reorder_channel=bgr", "choose from 0 1 2, 2 1 0"),
-        ("reorder_channel=2 1 0#1 0 2", "choose from 0 1 2, 2 1 0"),
+        ("reorder_channel=2 1 0", "use --color"),
         ("quantized_dtype=nonsense", "choose from asymmetric_affine-u8"),
         ("batch_size=none", "expected a whole number"),
         ("batch_size=true", "expected a whole number"),
@@ -383,11 +383,6 @@ def test_options_values_are_those_of_the_toolkit(folder: Path) -> None:
 )
 def test_options_whose_values_nobody_checks_later(folder: Path, change: str, words: str) -> None:
     assert words in mistake(folder, change, chip="rv1126").message
-
-
-def test_every_input_has_an_order_of_its_own(folder: Path) -> None:
-    order = {"reorder_channel": "2 1 0#0 1 2"}
-    assert read(folder, *spelled(order), chip="rv1126").config == order
 
 
 def test_options_are_spelled_as_they_are_read(folder: Path) -> None:

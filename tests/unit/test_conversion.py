@@ -613,7 +613,7 @@ def test_card_goes_where_the_toolkit_takes_one_and_the_users_text_wins(settings:
 
 
 def test_blue_first_and_grey_inputs_are_described_as_they_are(settings: Settings, place: Path) -> None:
-    wanted = changed_settings(settings, chips=(NEW,), config={"quant_img_RGB2BGR": True}, resize="stretch")
+    wanted = changed_settings(settings, chips=(NEW,), color=("bgr",), resize="stretch")
     convert(wanted)
     (given,) = json.loads(Path("out/model.decode.json").read_text())["inputs"]
     assert (given["color"], given["resize"]) == ("BGR", "stretch") and "pad" not in given
@@ -630,11 +630,10 @@ def test_the_order_of_colours_is_said_where_the_toolkit_would_choose_it(
     arrays = place / "arrays"
     arrays.mkdir()
     np.save(arrays / "1.npy", np.zeros((3, 32, 32), np.float32))
-    turned = {"reorder_channel": "2 1 0"}
     means = (104.0, 117.0, 123.0)
     for name, fields, sent, mean in (
         ("default", {}, "0 1 2", [104, 117, 123]),
-        ("turned", {"config": turned}, "2 1 0", [123, 117, 104]),
+        ("turned", {"color": ("bgr",)}, "2 1 0", [123, 117, 104]),
         ("arrays", {"dataset": arrays}, None, [104, 117, 123]),
     ):
         seen = Graphs()

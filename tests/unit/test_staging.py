@@ -61,8 +61,8 @@ def test_float_model_is_fed_in_its_own_order_of_colours(
 ) -> None:
     """Colours are turned first, then normalised: mean and std are in the model's order."""
     model = models.save(models.conv(opset=12), tmp_path / "m.onnx")
-    config = {toolkit.colours.option: toolkit.colours.blue_first} if blue_first else {}
-    settings = Settings(("any",), (model,), mean=MEAN, std=STD, config=config)
+    color = ("bgr",) if blue_first else ()
+    settings = Settings(("any",), (model,), mean=MEAN, std=STD, color=color)
     made = staging.stage(settings, onnx_model.load(model, toolkit), True, toolkit, tmp_path)
     (pixels,) = [np.load(tmp_path / Path(path).name) for path in made.heldout]
     (fed,) = judgement.held_out(made, tmp_path)
@@ -71,30 +71,47 @@ def test_float_model_is_fed_in_its_own_order_of_colours(
 
 
 @pytest.mark.parametrize(
-    ("second", "given", "sent", "blue_first"),
+    ("second", "color", "sent", "blue_first"),
     [
-        ((1, 3, 8, 8), None, "0 1 2#0 1 2", (False, False)),
-        ((1, 3, 8, 8), "0 1 2#2 1 0", None, (False, True)),
-        ((1, 3, 8, 8), "2 1 0", None, (True, False)),
-        ((1, 1, 8, 8), None, None, (False, False)),
-        ((1, 10), None, None, (False, False)),
+        ((1, 3, 8, 8), (), "0 1 2#0 1 2", (False, False)),
+        ((1, 3, 8, 8), ("rgb", "bgr"), "0 1 2#2 1 0", (False, True)),
+        ((1, 3, 8, 8), ("bgr",), "2 1 0#2 1 0", (True, True)),
+        ((1, 1, 8, 8), (), None, (False, False)),
+        ((1, 1, 8, 8), ("bgr",), "2 1 0#0 1 2", (True, False)),
+        ((1, 10), (), None, (False, False)),
     ],
     ids=str,
 )
 def test_every_input_in_colour_has_an_order(
-    second: tuple[int, ...], given: str | None, sent: str | None, blue_first: tuple[bool, ...], tmp_path: Path
+    second: tuple[int, ...],
+    color: tuple[str, ...],
+    sent: str | None,
+    blue_first: tuple[bool, ...],
+    tmp_path: Path,
 ) -> None:
-    """The toolkit documents it for colours alone: with other inputs beside them it is left to the toolkit."""
-    shapes = {"a": (1, 3, 8, 8), "b": second}
-    inputs = [make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
-    outputs = [make_tensor_value_info(f"{name}_out", TensorProto.FLOAT, shapes[name]) for name in shapes]
-    nodes = [make_node("Relu", [name], [f"{name}_out"]) for name in shapes]
-    proto = make_model(make_graph(nodes, "two", inputs, outputs), opset_imports=[make_opsetid("", 12)])
-    path = models.save(proto, tmp_path / "m.onnx")
-    option = LEGACY.colours.option
-    settings = Settings(("any",), (path,), config={option: given} if given else {})
-    made = staging.stage(settings, onnx_model.load(path, LEGACY), True, LEGACY, tmp_path)
-    assert (made.config.get(option), made.blue_first) == (sent, blue_first)
+    """The toolkit documents it for colours alone: unless it is asked for, others are left to the toolkit."""
+    made = taken(tmp_path, (1, 3, 8, 8), second, color=color, toolkit=LEGACY)
+    assert (made.config.get(LEGACY.colours.option), made.blue_first) == (sent, blue_first)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "color", "words"),
+    [
+        ([(1, 3, 8, 8)], ("rgb", "bgr"), "has 2 orders, the model has 1 input"),
+        ([(1, 3, 8, 8), (1, 3, 8, 8)], ("rgb", "bgr"), "rknn-toolkit2 has one order"),
+        ([(1, 1, 8, 8)], ("bgr",), "no input of the model takes images in colour"),
+    ],
+)
+def test_order_of_colours_that_no_input_has(
+    shapes: list[tuple[int, ...]], color: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(Fault, match=words):
+        taken(tmp_path, *shapes, color=color)
+
+
+def test_one_order_serves_grey_inputs_beside(tmp_path: Path) -> None:
+    made = taken(tmp_path, (1, 1, 8, 8), (1, 3, 8, 8), color=("rgb", "bgr"))
+    assert made.config[TOOLKIT.colours.option] is True and made.blue_first == (False, True)
 
 
 def taken(
@@ -103,6 +120,8 @@ def taken(
     mean: Numbers = (),
     std: Numbers = (),
     dataset: Path | None = None,
+    color: tuple[str, ...] = (),
+    toolkit: Toolkit = TOOLKIT,
 ) -> Staged:
     """What is staged for an ONNX model that has inputs of these shapes."""
     inputs = [make_tensor_value_info(f"x{place}", FLOAT, shape) for place, shape in enumerate(shapes)]
@@ -110,11 +129,11 @@ def taken(
     nodes = [make_node("Relu", [x.name], [y.name]) for x, y in zip(inputs, outputs, strict=True)]
     graph = make_graph(nodes, "m", inputs, outputs)
     path = models.save(
-        make_model(graph, opset_imports=[make_opsetid("", 13)], ir_version=8), folder / "m.onnx"
+        make_model(graph, opset_imports=[make_opsetid("", 12)], ir_version=8), folder / "m.onnx"
     )
     (folder / "in").mkdir()
-    settings = Settings(("rk3588",), (path,), mean=mean, std=std, dataset=dataset)
-    return staging.stage(settings, onnx_model.load(path, TOOLKIT), True, TOOLKIT, folder / "in")
+    settings = Settings(("any",), (path,), mean=mean, std=std, dataset=dataset, color=color)
+    return staging.stage(settings, onnx_model.load(path, toolkit), True, toolkit, folder / "in")
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 8, 8), (4, 3, 8, 8)], ids=["four channels", "batch"])
