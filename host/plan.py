@@ -189,6 +189,12 @@ def _dtype(settings: Settings, chip: chips.Chip) -> tuple[chips.Dtype, tuple[str
         for name in chip.offered:
             known = chip.toolkit.dtypes[name]
             if forced in (known.config.get("quantized_dtype"), *known.aliases):
+                if settings.dtype and chips.dtype(chip, settings.dtype) != known:
+                    raise Fault(
+                        "bad-option",
+                        f"--dtype {settings.dtype} and --set quantized_dtype={forced} name two dtypes",
+                        "Leave one of them out.",
+                    )
                 return known, ()
         return chips.Dtype(str(forced), True, None, {}, ()), (
             f"dtype {forced} was forced with --set: it is not verified",
@@ -231,7 +237,9 @@ def _not_quantized(flag: str, so_that: str, chip: chips.Chip, dtype: chips.Dtype
     return Fault(
         "bad-option",
         f"{flag}: {dtype.name} is not quantized, so that {so_that}",
-        f"Use --dtype {' or '.join(works)}." if works else f"Leave {flag} out.",
+        f"Use --dtype {' or '.join(works)}, unless the model is quantized already."
+        if works
+        else f"Leave {flag} out.",
     )
 
 

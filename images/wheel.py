@@ -143,7 +143,7 @@ def _wrong(path: Path, wanted: Wanted) -> str:
         python = wanted.others[found]
         return "it is the one for Python %s, which %s takes" % (python, wanted.command_for(python))
     if not whole:
-        return "its %d bytes are no zip archive, or not all of one" % path.stat().st_size
+        return "its %d bytes are neither a whole wheel nor the vendor's archive" % path.stat().st_size
     return "" if found == wanted.md5 else "its MD5 is %s" % found
 
 

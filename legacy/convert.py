@@ -35,7 +35,8 @@ def convert(job: Job, directory: str, enter: Callable[[str], None], save: Callab
     save(environment=environment())
     batch = {BATCH: job.config[BATCH]} if BATCH in job.config else {}
     if batch and job.hybrid is not None:
-        raise Fault("bad-option", "--set %s: hybrid quantization has no such option" % BATCH)
+        message = "--set %s: hybrid quantization has no such option" % BATCH
+        raise Fault("bad-option", message, "Leave one of the two out.")
     with workplace(directory) as place:
         dataset = {"dataset": calibration_list(place, job.dataset)} if job.dataset else {}
         enter("load")
@@ -53,7 +54,7 @@ def convert(job: Job, directory: str, enter: Callable[[str], None], save: Callab
             target = os.path.join(place.out, job.artifact)
             _check("export_rknn", rknn.export_rknn(export_path=target))
             documents = [hybrid.keep(parts, place.out)] if parts else []
-            warnings = artifact.remarks(target) + [SEVERAL % each for each in batch.items()]
+            warnings = artifact.remarks(target) + [SEVERAL % each for each in batch.items() if each[1] > 1]
             save(after="the clean-up", documents=documents, warnings=warnings)
             if job.quantize:
                 save(after="the export of quantization parameters")

@@ -34,7 +34,7 @@ class Parts(NamedTuple):
 
 def left_in(folder: str) -> Parts:
     """The files in `folder`: their common name is not that of the model's file."""
-    found = [sorted(glob.glob(os.path.join(folder, "*" + end))) for end in ENDS]
+    found = [sorted(glob.glob(os.path.join(glob.escape(folder), "*" + end))) for end in ENDS]
     if [len(paths) for paths in found] != [1, 1, 1]:
         names = ", ".join(sorted(os.listdir(folder))) or "nothing"
         raise RuntimeError("hybrid_quantization_step1 left no json, data and cfg file but %s" % names)

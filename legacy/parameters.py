@@ -18,7 +18,7 @@ def export(rknn: Any, artifact: str, place: Place) -> List[str]:
     code = rknn.export_rknn_quant_params(model=artifact)
     if code != 0:
         raise RuntimeError("export_rknn_quant_params returned %s" % code)
-    folders = (place.scratch, place.out)
+    folders = map(glob.escape, (place.scratch, place.out))
     found = [path for folder in folders for path in glob.glob(os.path.join(folder, "*_" + DOCUMENT))]
     if len(found) != 1:
         raise RuntimeError("export_rknn_quant_params left %d files" % len(found))

@@ -59,7 +59,7 @@ class Colours(NamedTuple):
     inside: bool
     """Whether the artefact itself turns red first into blue first, so that programs feed red first always."""
     between: str = ""
-    """What stands between the values of several inputs; empty where one value is for all of them."""
+    """What stands between the values of several inputs; empty where they are a list."""
 
 
 class Variant(NamedTuple):

@@ -51,6 +51,18 @@ def conv(channels: int = 8, shape: Shape = (1, 3, SIDE, SIDE), seed: int = 0, op
     return model(nodes, (shape[0], channels, *shape[2:]), weights, shape, opset)
 
 
+def two_images() -> ModelProto:
+    """A convolution for each of two images."""
+    proto = conv()
+    (weights,) = proto.graph.initializer
+    second = make_node("Conv", ["x2", weights.name], ["y2"])
+    proto.graph.node.append(second)
+    for values, name in ((proto.graph.input, "x2"), (proto.graph.output, "y2")):
+        values.add().CopyFrom(values[0])
+        values[1].name = name
+    return proto
+
+
 def deep_conv(layers: int) -> ModelProto:
     """Convolutions in a row over 256x256 pixels: calibrating it takes long enough to be interrupted."""
     names = ["x", *(f"c{number}" for number in range(1, layers)), "y"]

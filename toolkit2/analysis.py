@@ -34,4 +34,4 @@ def analyse(rknn: Any, job: Job, directory: str) -> list[str]:
 
 def _sample(array: Any) -> Any:
     """The first sample, channels first with its batch: (1, channels, height, width) for images."""
-    return array[:1].transpose(0, 3, 1, 2) if array.dtype == numpy.uint8 else array[0]
+    return array[:1].transpose(0, 3, 1, 2) if heldout.is_image(array) else array[0]

@@ -15,9 +15,11 @@ def read(job: Job) -> list[Any]:
     Images are as programs feed them: blue first where the model takes them so, for a .rknn swaps nothing.
     """
     arrays = [numpy.load(path) for path in job.heldout]
-    if not job.config.get("quant_img_RGB2BGR"):
-        return arrays
-    return [array[..., ::-1] if is_image(array) else array for array in arrays]
+    blue_first = job.config.get("quant_img_RGB2BGR") or [False] * len(arrays)
+    return [
+        array[..., ::-1] if blue and is_image(array) else array
+        for array, blue in zip(arrays, blue_first, strict=True)
+    ]
 
 
 def is_image(array: Any) -> bool:

@@ -1,7 +1,8 @@
 """What the source's own framework computes from the held-out inputs: what the result is measured by.
 
-The outputs are those of the exported file, in the simulator's shapes. Images are normalised first, as the
-converted model does by itself; networks of integers get and give their bytes, as in the simulator.
+The outputs are those of the exported file, in the simulator's shapes. Images, and arrays like them, are
+normalised first, as the converted model does by itself; networks of integers get and give their bytes, as in
+the simulator.
 """
 
 import os
@@ -45,6 +46,10 @@ def _as_asked(array: Any, job: Job, number: int, dtype: Any, channels_last: bool
         if dtype.kind == "f":
             array = heldout.normalised(array, job, number)
         array = array if channels_last else array.transpose(0, 3, 1, 2)
+    elif dtype.kind == "f" and array.ndim == 4 and "mean_values" in job.config:
+        pixels = array if channels_last else array.transpose(0, 2, 3, 1)
+        pixels = heldout.normalised(pixels, job, number)  # by 0 and 1 where nothing is to be normalised
+        array = pixels if channels_last else pixels.transpose(0, 3, 1, 2)
     # an image for int8 is in memory as it is for uint8: the simulator does not convert it either
     same = array.view(dtype) if (array.dtype, dtype) == (numpy.uint8, numpy.int8) else array.astype(dtype)
     return numpy.ascontiguousarray(same)

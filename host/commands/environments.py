@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Set
+from collections.abc import Callable, Set
 from pathlib import Path
 
 from host import config, engines, jobs, paths
@@ -53,19 +53,15 @@ def clean(everything: bool, screen: Screen) -> int:
     What a conversion uses is left alone, and said to be.
     """
     locks = paths.cache() / "locks"
-    # listed before it is asked what is in use: what begins after that is in no list
-    present = {folder: [*folder.glob("*")] for folder in (jobs.folder(), locks, local.folder())}
     alive = jobs.alive()
-    doomed = [paths.cache() / "results", paths.cache() / "doctor"]
-    doomed += _unused(present[jobs.folder()], alive) + _unused(present[locks], jobs.held(locks))
     for name in sorted(alive):
         screen.say(f"left alone, a conversion runs in it: {jobs.folder() / name}")
+    freed = sum(_remove(paths.cache() / name) for name in ("results", "doctor"))
+    freed += _clear(jobs.folder(), jobs.alive) + _clear(locks, lambda: jobs.held(locks))
     if everything:
-        busy = local.used(jobs.folder() / name for name in alive) | jobs.held(local.folder())
-        doomed += [paths.cache() / "builds", *_unused(present[local.folder()], busy)]
-        for name in sorted(busy):
+        for name in sorted(_busy()):
             screen.say(f"left alone, a conversion uses it: {local.folder() / name}")
-    freed = sum(map(_remove, doomed))
+        freed += _remove(paths.cache() / "builds") + _clear(local.folder(), _busy)
     try:
         engine, _ = engines.choose("docker")
     except Fault:
@@ -85,9 +81,14 @@ def clean(everything: bool, screen: Screen) -> int:
     return 0
 
 
-def _unused(present: list[Path], busy: Set[str]) -> list[Path]:
-    """Those that are neither in use nor have a name that begins with one in use."""
-    return [path for path in present if not path.name.startswith(tuple(busy))]
+def _busy() -> Set[str]:
+    """The local environments that a conversion or an installation uses."""
+    return local.used(jobs.folder() / name for name in jobs.alive()) | jobs.held(local.folder())
+
+
+def _clear(folder: Path, busy: Callable[[], Set[str]]) -> int:
+    """Remove what is in a folder, but what has, or begins with, a name in use at that moment; the bytes."""
+    return sum(_remove(path) for path in [*folder.glob("*")] if not path.name.startswith(tuple(busy())))
 
 
 def _remove(path: Path) -> int:

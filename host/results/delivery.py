@@ -21,9 +21,10 @@ def prepared(folder: Path) -> Iterator[None]:
     Raises:
         Fault: output-invalid or disk-full when they cannot.
     """
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    made: list[Path] = []
     try:
         try:
+            made = [each for each in (folder, *folder.parents) if not each.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
                 pass

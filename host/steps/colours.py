@@ -38,35 +38,27 @@ def blue_first(settings: Settings, inputs: Sequence[TensorSpec]) -> tuple[bool, 
 
 
 def option(
-    settings: Settings,
-    inputs: Sequence[TensorSpec],
-    toolkit: Toolkit,
-    blue: Sequence[bool],
-    arrays: bool,
+    inputs: Sequence[TensorSpec], toolkit: Toolkit, blue: Sequence[bool], arrays: bool
 ) -> dict[str, Any]:
-    """What the toolkit's `config` is told; empty where its default is right, or nothing should be said.
+    """What the toolkit's `config` is told, for every input; empty where its default is right.
 
-    Without the setting nothing is said of arrays, which have no order, nor where some inputs take no images
-    in colour: an option for each input is documented for images in colour alone.
+    Without the setting nothing is said where some inputs take no images in colour: a toolkit that chooses by
+    itself documents its option for such images alone.
 
     Raises:
-        Fault: bad-option for two orders where the toolkit has one for all inputs.
+        Fault: bad-option for arrays that the toolkit might turn, too.
     """
     known = toolkit.colours
-    default = toolkit.config_keys[settings.toolkit_version or toolkit.versions[0]][known.option]
-    if not settings.color and (arrays or not all(map(_in_colour, inputs))):
+    if not any(blue) and (not known.inside or not all(map(_in_colour, inputs))):
         return {}
-    values = [known.blue_first if each else known.red_first for each in blue]
-    if known.between:
-        return {known.option: known.between.join(values)}
-    if len({value for value, each in zip(values, inputs, strict=True) if _in_colour(each)}) > 1:
+    if arrays and any(blue) and known.inside:
         raise Fault(
             "bad-option",
-            f"--color: {toolkit.package} has one order of colours for all inputs",
-            "Give one, and turn the colours of the other inputs before the model.",
+            f"--color: {toolkit.package} turns the colours of images, and whether those of arrays is unknown",
+            "Give images for a dataset.",
         )
-    value = known.blue_first if any(blue) else known.red_first
-    return {} if value == default else {known.option: value}
+    values = [known.blue_first if each else known.red_first for each in blue]
+    return {known.option: known.between.join(values) if known.between else values}
 
 
 def _in_colour(tensor: TensorSpec) -> bool:

@@ -31,8 +31,11 @@ def of_dead_outputs(each: Plan, prepared: Mapping[str, Any], checks: Mapping[str
             apart = [
                 parts[name] if name in dead else [name] for name in (o["name"] for o in checks["outputs"])
             ]
-            ways.append(f"--outputs {','.join(name for names in apart for name in names)}")
+            ways.append(f"--outputs {','.join(dict.fromkeys(name for names in apart for name in names))}")
     chip = chips.chip(each.chip)
-    ways += [f"--dtype {name}" for name in chip.offered if chips.dtype(chip, name).activation_bits != COARSE]
-    tried = " or ".join(ways) or "another --algorithm or --toolkit-version"
+    finer = [name for name in chip.offered if chips.dtype(chip, name).activation_bits != COARSE]
+    ways += [f"--dtype {name}" for name in finer if name != each.dtype]
+    if not ways and each.quantize:
+        ways.append("another --algorithm")
+    tried = " or ".join(ways) or "another --toolkit-version"
     return f"Try {tried}; --allow-dead keeps the file."

@@ -128,7 +128,7 @@ def stage(
         if arrays:
             warnings += normalisation.twice(np.load(staged.held_out[0]), config)
     blue_first = colours.blue_first(settings, source.inputs)
-    order = colours.option(settings, source.inputs, toolkit, blue_first, arrays)
+    order = colours.option(source.inputs, toolkit, blue_first, arrays)
     inside = toolkit.colours.inside
     return Staged(
         source=source,

@@ -208,6 +208,24 @@ def test_model_that_is_quantized_already_keeps_its_scales(rkforge: Command, tmp_
 
 
 @pytest.mark.toolkit
+def test_every_input_has_its_order_of_colours(rkforge: Command, tmp_path: Path) -> None:
+    """Calibration in an order of colours that is not the model's would show in the comparison."""
+    model = models.save(models.two_images(), tmp_path / "two.onnx")
+    arguments = ("--chip", "rk3588", "--model", str(model), "--dtype", "int8", "--engine", "local")
+    ended = rkforge(
+        "convert", *arguments, "--color", "rgb,bgr", "--mean", "9,90,200", "--output", "out", "--json"
+    )
+    assert ended.status == 0, ended.stderr
+    (checks,) = ended.document["checks"]
+    assert [output["cosine"] > 0.999 for output in checks["outputs"]] == [True, True]
+    inputs = json.loads((tmp_path / "out" / "model.decode.json").read_text())["inputs"]
+    assert [(each["color"], each["mean"]) for each in inputs] == [
+        ("RGB", [9, 90, 200]),
+        ("BGR", [9, 90, 200]),
+    ]
+
+
+@pytest.mark.toolkit
 def test_analysis_is_delivered_beside_the_file_and_repeated(
     rkforge: Command, tiny: Path, tmp_path: Path
 ) -> None:

@@ -295,7 +295,7 @@ def test_newer_opset_is_lowered(run: Command, tmp_path: Path) -> None:
     ("damage", "code", "words"),
     [
         ("missing", "wheel-missing", [checkout.NOWHERE]),
-        ("truncated", "wheel-invalid", ["no zip archive, or not all of one"]),
+        ("truncated", "wheel-invalid", ["neither a whole wheel nor the vendor's archive"]),
         ("another", "wheel-invalid", ["its MD5 is ", "(MD5 "]),
     ],
 )

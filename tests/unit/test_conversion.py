@@ -34,7 +34,7 @@ from host.sources.recognition.recognise import recognise
 from host.sources.source import Source
 from host.steps import cures, staging
 from host.steps.facts import Identity
-from shared import contract
+from shared import chips, contract
 from shared.contract import Artifact, Job, Result
 from shared.faults import Fault
 from tests import models, paper, sources
@@ -333,6 +333,18 @@ def test_cures_of_dead_outputs_are_those_that_the_chip_and_the_request_leave(
     assert cure in cures.of_dead_outputs(each, prepared, {"outputs": outputs})
 
 
+def test_no_cure_is_what_was_tried_already_nor_names_a_tensor_twice(settings: Settings) -> None:
+    outputs = [{"name": name, "step": 1.0, "groups": [{"dead": "constant"}] * 2} for name in ("y", "b")]
+    prepared = {"family": "unknown", "glued": {"y": ["a", "b"], "b": ["b"]}}
+    for chip in chips.chips().values():
+        for name in chip.offered:
+            wanted = changed_settings(settings, chips=(chip.name,), dtype=name)
+            (each,) = plan.make(wanted, recognise(wanted.models), lambda able: able[0])
+            cure = cures.of_dead_outputs(each, prepared, {"outputs": outputs})
+            assert f"--dtype {name}" not in cure.replace(";", " ").split(" or ")
+            assert "--outputs a,b" in cure and "a,b,b" not in cure
+
+
 @pytest.mark.parametrize(
     ("fields", "cause"),
     [
@@ -391,7 +403,7 @@ def test_who_stops_a_run_waits_for_no_model_that_has_not_begun(
     def reference(_staged: object, model: object, _folder: object) -> None:
         begun.append(model)
         first.set()
-        told.wait()
+        assert told.wait(60)
 
     class Pool(ThreadPoolExecutor):
         def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -400,7 +412,7 @@ def test_who_stops_a_run_waits_for_no_model_that_has_not_begun(
             super().shutdown(wait)
 
     def stop(_job: Job, _folder: Path) -> None:
-        first.wait()
+        assert first.wait(60)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("host.steps.judgement.reference", reference)
@@ -634,7 +646,7 @@ def test_the_order_of_colours_is_said_where_the_toolkit_would_choose_it(
     for name, fields, sent, mean in (
         ("default", {}, "0 1 2", [104, 117, 123]),
         ("turned", {"color": ("bgr",)}, "2 1 0", [123, 117, 104]),
-        ("arrays", {"dataset": arrays}, None, [104, 117, 123]),
+        ("arrays", {"dataset": arrays}, "0 1 2", [104, 117, 123]),
     ):
         seen = Graphs()
         convert(changed_settings(settings, output=Path(name), mean=means, **fields), Paper(seen))

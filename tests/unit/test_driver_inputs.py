@@ -42,8 +42,8 @@ def test_error_analysis_gets_the_first_sample_as_its_toolkit_reads_arrays(
         (IMAGES[:1], "f4", False, (FIRST_IMAGE - np.float32(2)) / np.float32(4)),
         (IMAGES[:1], "u1", True, IMAGES[:1]),
         (IMAGES[:1], "i1", False, FIRST_IMAGE.astype(np.int8)),
-        (MAPS[0], "f4", False, MAPS[0]),
-        (MAPS[0], "f2", True, MAPS[0].astype(np.float16)),
+        (MAPS[0], "f4", False, (MAPS[0] - np.float32(2)) / np.float32(4)),
+        (MAPS[0], "f2", True, ((MAPS[0] - np.float32(2)) / np.float32(4)).astype(np.float16)),
     ],
 )
 def test_framework_gets_what_the_network_sees(
@@ -62,7 +62,7 @@ def test_images_are_blue_first_where_the_model_takes_them_so(tmp_path: Path) -> 
     np.save(paths[0], IMAGES)
     np.save(paths[1], MAPS)
     for blue_first in (False, True):
-        job = JOB._replace(config={"quant_img_RGB2BGR": blue_first}, heldout=paths)
+        job = JOB._replace(config={"quant_img_RGB2BGR": [blue_first, True]}, heldout=paths)
         images, maps = heldout.read(job)
         np.testing.assert_array_equal(images, IMAGES[..., ::-1] if blue_first else IMAGES)
         np.testing.assert_array_equal(maps, MAPS)

@@ -37,7 +37,9 @@ def test_stopped_build_leaves_no_process(tmp_path: Path, monkeypatch: pytest.Mon
 
     with pytest.raises(KeyboardInterrupt):
         recipe.build([sys.executable, "-c", FAMILY], log, interrupt)
+    deadline = time.monotonic() + 30
     while members(int(log.read_text().split()[0])):
+        assert time.monotonic() < deadline, "a process of the build is left"
         time.sleep(0.01)
 
 

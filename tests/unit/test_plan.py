@@ -73,6 +73,8 @@ def test_a_forced_dtype_that_is_offered_is_that_dtype(chip: str, name: str) -> N
     assert (forced.dtype, forced.preparation, forced.estimate) == ("int8", asked.preparation, asked.estimate)
     assert forced.notes == asked.notes
     assert forced.config["quantized_dtype"] == name
+    with pytest.raises(Fault, match=f"--dtype fp16 and --set quantized_dtype={name} name two"):
+        only(chip, dtype="fp16", config={"quantized_dtype": name})
 
 
 def test_environment_is_the_newest_full_one_unless_asked() -> None:

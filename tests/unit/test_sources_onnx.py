@@ -303,6 +303,15 @@ def test_tensors_that_an_output_is_put_together_of() -> None:
     proto.graph.node.extend(nodes)
     proto.graph.output.append(make_tensor_value_info("z", TensorProto.FLOAT, None))
     assert glued(proto) == {"z": ["a", "b"]}
+    proto.graph.node[-3].CopyFrom(make_node("Constant", [], ["b"], value_floats=[0.0]))
+    assert glued(proto) == {}
+
+
+def test_inputs_that_no_output_needs_at_all_are_said_to_be_so(tmp_path: Path) -> None:
+    proto = model([make_node("Constant", [], ["k"], value_floats=[1.0])], (1,))
+    proto.graph.output[0].name = "k"
+    with pytest.raises(Fault, match=r"no output of .* depends on an input"):
+        load(saved(proto, tmp_path / "m.onnx"), TOOLKIT)
 
 
 def external(path: Path) -> Path:

@@ -98,7 +98,6 @@ def test_every_input_in_colour_has_an_order(
     ("shapes", "color", "words"),
     [
         ([(1, 3, 8, 8)], ("rgb", "bgr"), "has 2 orders, the model has 1 input"),
-        ([(1, 3, 8, 8), (1, 3, 8, 8)], ("rgb", "bgr"), "rknn-toolkit2 has one order"),
         ([(1, 1, 8, 8)], ("bgr",), "no input of the model takes images in colour"),
     ],
 )
@@ -109,9 +108,16 @@ def test_order_of_colours_that_no_input_has(
         taken(tmp_path, *shapes, color=color)
 
 
-def test_one_order_serves_grey_inputs_beside(tmp_path: Path) -> None:
-    made = taken(tmp_path, (1, 1, 8, 8), (1, 3, 8, 8), color=("rgb", "bgr"))
-    assert made.config[TOOLKIT.colours.option] is True and made.blue_first == (False, True)
+def test_inputs_differ_in_a_list_where_the_toolkit_takes_one(tmp_path: Path) -> None:
+    made = taken(tmp_path, (1, 1, 8, 8), (1, 3, 8, 8), color=("bgr",))
+    assert made.config[TOOLKIT.colours.option] == [False, True] and made.blue_first == (False, True)
+
+
+def test_colours_of_arrays_are_not_left_to_a_toolkit_that_turns_them(tmp_path: Path) -> None:
+    (tmp_path / "arrays").mkdir()
+    np.save(tmp_path / "arrays" / "0.npy", np.zeros((1, 3, 8, 8), np.float32))
+    with pytest.raises(Fault, match="whether those of arrays is unknown"):
+        taken(tmp_path, (1, 3, 8, 8), color=("bgr",), dataset=tmp_path / "arrays", toolkit=LEGACY)
 
 
 def taken(

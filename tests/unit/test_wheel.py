@@ -191,7 +191,7 @@ def test_server_that_hangs_up_is_said(vendor: Vendor, monkeypatch: pytest.Monkey
     ("archive", "expected", "reason"),
     [
         (tarred((FILE, GOOD)), md5(b"other"), f"expected {md5(b'other')}"),
-        (tarred((FILE, b"<html>")), "", "of the wheel in it, its 6 bytes are no zip archive"),
+        (tarred((FILE, b"<html>")), "", "of the wheel in it, its 6 bytes are neither a whole wheel"),
         (tarred((FILE, zipped("bad"))), "", f"of the wheel in it, its MD5 is {md5(zipped('bad'))}"),
         (tarred(("readme", b"x")), "", "it has no such file"),
         (tarred((f"packages/{FILE}", None)), "", "it has no such file"),
@@ -223,8 +223,8 @@ def test_archive_writes_nowhere_else(vendor: Vendor) -> None:
     ("content", "reason"),
     [
         (zipped("bad"), f"its MD5 is {md5(zipped('bad'))}"),
-        (GOOD[:-9], f"its {len(GOOD) - 9} bytes are no zip archive, or not all of one"),
-        (b"", "its 0 bytes are no zip archive"),
+        (GOOD[:-9], f"its {len(GOOD) - 9} bytes are neither a whole wheel"),
+        (b"", "its 0 bytes are neither a whole wheel"),
     ],
     ids=["other", "cut", "empty"],
 )

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 from host.graph.builder import Builder
 from host.graph.request import Graph, Request
-from host.sources.onnx.interface import shape_text, static_shape
+from host.sources.onnx.interface import graph_inputs, shape_text, static_shape
 
 
 def outputs_4d(graph: Graph, _request: Request) -> tuple[Graph, str] | None:
     """Reshape every output of three dimensions; names and values stay."""
     shapes = {value.name: static_shape(value) for value in graph.proto.graph.output}
-    wider = {name: (*shape, 1) for name, shape in shapes.items() if len(shape) == 3}
+    fed = {value.name for value in graph_inputs(graph.proto)}  # refused later, by its own name
+    wider = {name: (*shape, 1) for name, shape in shapes.items() if len(shape) == 3 and name not in fed}
     if not wider:
         return None
     builder = Builder(graph.proto)

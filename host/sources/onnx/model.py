@@ -99,7 +99,10 @@ def check(
     _check(proto, path)
     if cut and any(cut):
         proto = cut_out(proto, cut.inputs, cut.outputs, cut.shapes)
+    given = len(graph_inputs(proto))
     unused = drop_unused(proto)
+    if given and proto.graph.output and len(unused) == given:
+        raise Fault("model-op", f"no output of {path} depends on an input", "Export the model again.")
     refuse_interface(proto, toolkit)
     refuse_broken_weights(proto)
     notes = (

@@ -80,8 +80,10 @@ def glued(proto: ModelProto) -> dict[str, list[str]]:
         node = makers.get(output)
         while node is not None and node.op_type in _FORMS:
             node = makers.get(node.input[0])
-        if node is not None and node.op_type == "Concat" and all(name in makers for name in node.input):
-            found[output] = list(node.input)
+        if node is not None and node.op_type == "Concat":
+            parts = [makers.get(name) for name in node.input]
+            if all(part is not None and part.op_type != "Constant" for part in parts):
+                found[output] = list(node.input)
     return found
 
 
