@@ -24,6 +24,7 @@ CAUSES = (
         "torch-needed",
         "the toolkit needed {0} to work out the graph",
     ),
+    Cause(r"No module named '(tensorflow[\w.]*)'", "tensorflow-needed", "the toolkit needed {0} to quantize"),
     Cause(
         r"Unknown level: 'WARNING'",
         "environment-outdated",

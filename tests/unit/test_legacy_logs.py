@@ -26,6 +26,7 @@ E You can also check github issues: https://github.com/rockchip-linux/rknn-toolk
     [
         ("Unsupport onnx opset 17, need <= 12!", "model-opset", "opset 17, this toolkit reads up to 12"),
         ("E ImportError: No module named 'torch'", "torch-needed", "torch"),
+        ("E ModuleNotFoundError: No module named 'tensorflow.python'", "tensorflow-needed", "tensorflow"),
         ("E ValueError: Unknown level: 'WARNING'", "environment-outdated", "PyTorch"),
         (
             "W The follow op is not support : ['ConstantOfShape']\nW Not match tensor Pad_Pad_14:out0 \n"
