@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
-from shared import harness
+from shared import harness, watch
 from shared.contract import Artifact, Event, Job, Placement
 from shared.faults import Fault
 
@@ -108,6 +108,7 @@ BEFORE: Dict[str, Callable[[Job], Any]] = {
     "hang": lambda _: time.sleep(60),
     "hang suggesting": _hang_suggesting,
     "hoard": _hoard,
+    "linger": lambda _: time.sleep(10 * watch.POLL_S),
     "refuse": _refuse,
     "blame": _blame,
     "need rule": _need_rule,

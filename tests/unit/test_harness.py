@@ -88,7 +88,11 @@ def test_good_job(directories: Mapping[str, Path]) -> None:
     assert good.environment["clockwork"] == "1"
     assert good.environment["addresses_fixed"] is False
     assert set(good.durations_s) == {"load", "build", "check", "total"}
-    assert good.peak_memory_bytes > 1 << 20
+
+
+def test_memory_is_measured(directories: Mapping[str, Path]) -> None:
+    """Of a job that is there when it is looked at, some milliseconds after its start."""
+    assert result(directories["linger"]).peak_memory_bytes > 1 << 20
 
 
 @pytest.mark.parametrize(
