@@ -6,7 +6,7 @@ before any work begins, and all are reported together.
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +195,15 @@ def spelled(named: Mapping[str, Any]) -> list[str]:
     return [f"{key}={yaml.safe_dump(value)}" for key, value in named.items()]
 
 
+def unknown(given: Mapping[str, tuple[str, Collection[str]]]) -> list[Fault]:
+    """What is none of its choices, of settings (name -> value, choices); empty values are not given."""
+    return [
+        Fault("bad-option", f"--{name}: " + chips.unknown(name, value, list(choices)))
+        for name, (value, choices) in given.items()
+        if value and value not in choices
+    ]
+
+
 def _check_chip(chip: chips.Chip, values: Mapping[str, Any]) -> list[Fault]:
     """What a chip refuses of the settings."""
     checks: list[Callable[[], object]] = [lambda: chips.version(chip, values.get("toolkit_version", ""))]
@@ -219,11 +228,7 @@ def _check_toolkit(
         "python": chips.pythons(toolkit, variant if variant in toolkit.variants else ""),
         "variant": [*toolkit.variants],
     }
-    problems = [
-        Fault("bad-option", f"--{name}: " + chips.unknown(name, values[name], list(choices)))
-        for name, choices in known.items()
-        if values.get(name) and values[name] not in choices
-    ]
+    problems = unknown({name: (values.get(name, ""), choices) for name, choices in known.items()})
     if values.get("hybrid") is not None:
         problems += _check_hybrid(toolkit, values["hybrid"])
     return problems + _check_config(toolkit, values.get("toolkit_version", ""), named)

@@ -228,6 +228,11 @@ def reading(kit: Kit, name: str) -> List[str]:
     return [variant for variant, known in kit.variants.items() if name in known.formats]
 
 
+def reasons(refused: Dict[str, Sequence[str]]) -> Dict[str, str]:
+    """Operator -> why it is refused, of a table's reason -> operators."""
+    return {name: reason for reason, names in refused.items() for name in names}
+
+
 def toolkit(name: str) -> Toolkit:
     """The toolkit of that name; Fault bad-option when there is none."""
     if name not in toolkits():

@@ -42,13 +42,13 @@ def _fed(job: Job, network: Network, sample: list[Any]) -> list[Any]:
 
 
 def _as_asked(array: Any, job: Job, number: int, dtype: Any, channels_last: bool) -> Any:
-    if heldout.is_image(array):
-        if dtype.kind == "f":
-            array = heldout.normalised(array, job, number)
-        array = array if channels_last else array.transpose(0, 3, 1, 2)
-    elif dtype.kind == "f" and array.ndim == 4 and "mean_values" in job.config:
-        pixels = array if channels_last else array.transpose(0, 2, 3, 1)
-        pixels = heldout.normalised(pixels, job, number)  # by 0 and 1 where nothing is to be normalised
+    image = heldout.is_image(array)
+    alike = array.ndim == 4 and "mean_values" in job.config  # by 0 and 1 where nothing is to be normalised
+    normal = dtype.kind == "f" and (image or alike)
+    if image or normal:
+        pixels = array if image or channels_last else array.transpose(0, 2, 3, 1)
+        if normal:
+            pixels = heldout.normalised(pixels, job, number)
         array = pixels if channels_last else pixels.transpose(0, 3, 1, 2)
     # an image for int8 is in memory as it is for uint8: the simulator does not convert it either
     same = array.view(dtype) if (array.dtype, dtype) == (numpy.uint8, numpy.int8) else array.astype(dtype)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from host.sources.fingerprint import file_digest
 from shared.faults import Fault
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -49,7 +50,7 @@ def fingerprint(dataset: Path) -> str:
     base = dataset if dataset.is_dir() else dataset.parent
     digest = hashlib.sha256()
     with ThreadPoolExecutor() as pool:  # hashlib lets other threads run
-        for image, content in zip(images, pool.map(_sha256, images), strict=True):
+        for image, content in zip(images, pool.map(file_digest, images), strict=True):
             name = Path(os.path.relpath(image, base)).as_posix()
             digest.update(name.encode("utf-8", "surrogateescape") + b"\0" + content)
     return digest.hexdigest()
@@ -114,8 +115,3 @@ def _unusable(path: Path) -> str:
     if path.suffix.lower() not in _SUPPORTED:
         return f"not one of {' '.join(_SUPPORTED)}"
     return "" if path.stat().st_size else "empty"
-
-
-def _sha256(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

@@ -93,7 +93,7 @@ def _routes(name: str, toolkit: chips.Toolkit, told: Interface | None) -> dict[s
         ways = []
     refused = {}
     if told is not None and name == chips.ONNX:
-        reasons = {each: reason for reason, names in toolkit.unsupported_ops.items() for each in names}
+        reasons = chips.reasons(toolkit.unsupported_ops)
         refused = {each: reasons[each] for each in told.operators if each in reasons}
     names = [chip.name for chip in chips.chips().values() if chip.toolkit == toolkit]
     return {"toolkit": toolkit.name, "chips": names, "ways": ways, "refused_operators": refused}

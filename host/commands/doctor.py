@@ -6,7 +6,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 
-from host import conversion, engines, paths, plan
+from host import config, conversion, engines, paths, plan
 from host.console import Screen
 from host.engines import local, recipe
 from host.plan import Environment, environment_of
@@ -52,8 +52,8 @@ def attempt(toolkit_name: str, python: str, engine_name: str, screen: Screen, as
         Fault: what stopped it.
     """
     toolkit = chips.toolkit(toolkit_name)
-    if python and python not in chips.pythons(toolkit):
-        raise Fault("bad-option", "--python: " + chips.unknown("python", python, [*chips.pythons(toolkit)]))
+    if problems := config.unknown({"python": (python, chips.pythons(toolkit))}):
+        raise config.together(problems)
     engine, why = engines.choose(engine_name)
     screen.say(f"engine {engine.name}: {why}")
     chip = next(chip for chip in chips.chips().values() if chip.toolkit == toolkit)

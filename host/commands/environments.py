@@ -25,15 +25,13 @@ def build(
 ) -> int:
     """Build one environment; empty names mean the toolkit's defaults, no `wheel` the one that is there."""
     made = chips.kit(toolkit)
-    problems = [
-        Fault("bad-option", f"--{name}: {chips.unknown(name, value, list(known))}")
-        for name, value, known in (
-            ("toolkit-version", version, made.versions),
-            ("python", python, chips.pythons(made, variant if variant in made.variants else "")),
-            ("variant", variant, made.variants),
-        )
-        if value and value not in known
-    ]
+    problems = config.unknown(
+        {
+            "toolkit-version": (version, made.versions),
+            "python": (python, chips.pythons(made, variant if variant in made.variants else "")),
+            "variant": (variant, made.variants),
+        }
+    )
     if problems:
         raise config.together(problems)
     engine, why = engines.choose(engine_name)

@@ -1,10 +1,10 @@
 """`invoke inspect`: a .rknn file in words, from its own bytes or, where those cannot be read, its record."""
 
-import hashlib
 from pathlib import Path
 
 from host.console import Screen
 from host.results import card, record
+from host.sources.fingerprint import file_digest
 from shared import rknn_file
 from shared.faults import Fault
 
@@ -46,7 +46,7 @@ def _text(value: object) -> str:
 
 def _show_record(path: Path, screen: Screen, as_json: bool, fault: Fault) -> int:
     """What the record beside a file tells about it; `fault` when there is no record of these bytes."""
-    found = path.is_file() and record.beside(path, hashlib.sha256(path.read_bytes()).hexdigest())
+    found = path.is_file() and record.beside(path, file_digest(path).hex())
     if not found:
         hint = f"A file of a format that rkforge does not read is shown from the {record.NAME} beside it."
         raise Fault(fault.code, fault.message, f"{fault.hint} {hint}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import filelock
 
 from host import paths
+from host.sources.fingerprint import file_digest
 from shared.faults import Fault
 
 
@@ -83,7 +84,7 @@ def deliver(files: Mapping[Path, Path]) -> None:
 def withdraw(files: Mapping[Path, str]) -> None:
     """Remove files of an earlier result (path -> SHA-256), unless somebody changed them."""
     for path, sha256 in files.items():
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+        if path.is_file() and file_digest(path).hex() == sha256:
             path.unlink()
 
 

@@ -13,7 +13,7 @@ def fingerprint(source: Source) -> str:
     Raises:
         Fault: model-invalid or model-data-missing where an ONNX model's external data cannot be read.
     """
-    digests = {name: _digest(path) for name, path in files_of(source).items()}
+    digests = {name: file_digest(path) for name, path in files_of(source).items()}
     if len(digests) == 1:
         return next(iter(digests.values())).hex()
     total = hashlib.sha256()
@@ -22,6 +22,7 @@ def fingerprint(source: Source) -> str:
     return total.hexdigest()
 
 
-def _digest(path: Path) -> bytes:
+def file_digest(path: Path) -> bytes:
+    """SHA-256 of a file's bytes, which need not fit into memory."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()

@@ -17,7 +17,7 @@ from host.plan import Plan
 from host.quality.placement import judge
 from host.results import record
 from host.settings import Settings
-from host.sources.fingerprint import fingerprint
+from host.sources.fingerprint import file_digest, fingerprint
 from host.sources.source import Source
 from shared import chips
 from shared.contract import Artifact, Job, Result
@@ -43,7 +43,7 @@ class Identity(NamedTuple):
 def identify(settings: Settings, source: Source) -> Identity:
     """The identity of a request's files; Fault model-* or dataset-* when they cannot be read."""
     dataset = listing.fingerprint(settings.dataset) if settings.dataset else None
-    labels = hashlib.sha256(settings.labels.read_bytes()).hexdigest() if settings.labels else None
+    labels = file_digest(settings.labels).hex() if settings.labels else None
     return Identity(fingerprint(source), dataset, labels)
 
 
@@ -195,10 +195,7 @@ def as_record(made: Facts, settings: Settings, each: Plan, entry: Path) -> dict[
         "calibration": {"sha256": made["identity"]["dataset"], **staged["calibration"]},
         "toolkit": made["toolkit"],
         "artifact": {"file": each.target.artifact.name, **made["artifact"]},
-        "documents": {
-            name: hashlib.sha256((entry / document(name)).read_bytes()).hexdigest()
-            for name in made["documents"]
-        },
+        "documents": {name: file_digest(entry / document(name)).hex() for name in made["documents"]},
         "environment": made["environment"],
         "verdict": _verdict(made["checks"]),
     }

@@ -130,7 +130,7 @@ def _refuse_operators(name: str, part: Excerpt, custom: Sequence[str], toolkit: 
         Fault: model-op.
     """
     loader = toolkit.loaders.get(name, chips.Loader())
-    refused = {operator: reason for reason, names in loader.refused.items() for operator in names}
+    refused = chips.reasons(loader.refused)
     for operator in part.operators:
         if operator in custom:
             reason = "it is custom, and the toolkit does not have it"

@@ -8,6 +8,7 @@ from onnx import ModelProto
 
 from host.sources.onnx.limits import LIMITS
 from host.sources.onnx.view import STANDARD, View, all_nodes, at
+from shared import chips
 from shared.chips import Toolkit
 from shared.faults import Fault
 
@@ -28,7 +29,7 @@ def refuse_operators(proto: ModelProto, toolkit: Toolkit, quantize: bool) -> Non
     Raises:
         Fault: model-op.
     """
-    refused = {name: reason for reason, names in toolkit.unsupported_ops.items() for name in names}
+    refused = chips.reasons(toolkit.unsupported_ops)
     limits = [LIMITS[name] for name in toolkit.limits if quantize or not LIMITS[name].quantized_only]
     graph = View(proto)
     for node in proto.graph.node:
